@@ -1,0 +1,269 @@
+"""All I/O with Kubernetes: a protocol that the reconciler needs, and its client on `kubernetes.aio`."""
+
+import base64
+import contextlib
+import json
+import logging
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
+
+import aiohttp
+from kubernetes.aio import client, config
+from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.config.config_exception import ConfigException
+
+from s3sync_operator.api import GROUP, KIND, PLURAL, VERSION, Reason, Status, Sync, parse_sync
+from s3sync_operator.desired import LABEL_UID, TFJOB_GROUP, TFJOB_PLURAL, TFJOB_VERSION
+from s3sync_operator.errors import ConflictError, PermanentSyncError, TemporarySyncError
+
+Raw = dict[str, Any]
+EventType = Literal["Normal", "Warning"]
+
+LOG_LINES, LOG_BYTES = 60, 64 * 1024
+PAGE = 500
+EVENT_NOTE_BYTES = 1000
+CONTROLLER = f"{GROUP}/s3sync-operator"
+_MERGE_PATCH = "application/merge-patch+json"
+
+logger = logging.getLogger(__name__)
+
+
+class Cluster(Protocol):
+    """What the reconciler asks of Kubernetes."""
+
+    async def get_sync(self, namespace: str, name: str) -> Sync | None:
+        """Return the sync, or None where it is gone or going."""
+
+    async def list_tfjobs(self, sync: Sync) -> list[Raw]:
+        """Return the TFJobs of a sync; raises TemporarySyncError where the definition is not installed."""
+
+    async def list_pods(self, sync: Sync) -> list[Raw]:
+        """Return the pods of a sync's jobs."""
+
+    async def pod_log(self, namespace: str, pod: str) -> str:
+        """Return the end of a pod's log, or nothing where it cannot be had."""
+
+    async def get_secret(self, namespace: str, name: str) -> dict[str, str]:
+        """Return a Secret's decoded data; raises TemporarySyncError where it is not there."""
+
+    async def create_tfjob(self, manifest: Raw) -> Raw:
+        """Create a TFJob and return it, or the one that is there by that name."""
+
+    async def delete_tfjob(self, namespace: str, name: str) -> None:
+        """Delete a TFJob with its pods; one that is gone already is fine."""
+
+    async def write_status(self, sync: Sync, status: Status) -> None:
+        """Replace a sync's status; raises ConflictError where the sync changed since it was read."""
+
+    async def post_event(self, sync: Sync, kind: EventType, reason: str, note: str) -> None:
+        """Tell people about a transition; one that cannot be posted is logged and forgotten."""
+
+
+async def connect() -> client.ApiClient:
+    """Return a client for the cluster that the pod runs in, else for the one of KUBECONFIG."""
+    settings = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=settings)
+    except ConfigException:
+        await config.load_kube_config(client_configuration=settings)
+    settings.connection_pool_maxsize = 32
+    return client.ApiClient(configuration=settings)
+
+
+class KubernetesCluster:
+    """The Cluster of a real API server; each request ends within `timeout` seconds."""
+
+    def __init__(self, api: client.ApiClient, timeout: int) -> None:
+        self._api = api
+        self._custom = client.CustomObjectsApi(api)
+        self._core = client.CoreV1Api(api)
+        self._events = client.EventsV1Api(api)
+        self._timeout = timeout
+        self._instance = f"s3sync-operator-{uuid.uuid4().hex[:8]}"
+
+    async def get_sync(self, namespace: str, name: str) -> Sync | None:
+        """Return the sync, or None where it is gone or going."""
+        try:
+            raw = await self._custom.get_namespaced_custom_object(
+                GROUP, VERSION, namespace, PLURAL, name, _request_timeout=self._timeout
+            )
+        except ApiException as error:
+            if error.status == 404:
+                return None
+            raise
+        return None if "deletionTimestamp" in raw["metadata"] else parse_sync(raw)
+
+    async def list_syncs(self, namespaces: tuple[str, ...]) -> AsyncIterator[Raw]:
+        """Yield all syncs, of the given namespaces or of all."""
+        for namespace in namespaces or (None,):
+            token: str | None = None
+            while True:
+                page = await self._list_page(namespace, token)
+                for item in page["items"]:
+                    yield item
+                token = page["metadata"].get("continue")
+                if not token:
+                    break
+
+    async def _list_page(self, namespace: str | None, token: str | None) -> Raw:
+        more: Raw = {"limit": PAGE, "_request_timeout": self._timeout} | ({"_continue": token} if token else {})
+        if namespace is None:
+            return dict(await self._custom.list_cluster_custom_object(GROUP, VERSION, PLURAL, **more))
+        return dict(await self._custom.list_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, **more))
+
+    async def list_tfjobs(self, sync: Sync) -> list[Raw]:
+        """Return the TFJobs of a sync; raises TemporarySyncError where the definition is not installed."""
+        try:
+            found = await self._custom.list_namespaced_custom_object(
+                TFJOB_GROUP,
+                TFJOB_VERSION,
+                sync.namespace,
+                TFJOB_PLURAL,
+                label_selector=_of(sync),
+                _request_timeout=self._timeout,
+            )
+        except ApiException as error:
+            raise _tfjob_error(error) from error
+        return list(found["items"])
+
+    async def list_pods(self, sync: Sync) -> list[Raw]:
+        """Return the pods of a sync's jobs."""
+        found = await self._core.list_namespaced_pod(
+            sync.namespace, label_selector=_of(sync), _request_timeout=self._timeout
+        )
+        return list(self._api.sanitize_for_serialization(found)["items"] or ())
+
+    async def pod_log(self, namespace: str, pod: str) -> str:
+        """Return the end of a pod's log, or nothing where it cannot be had: a log never fails a sync."""
+        try:
+            text = await self._core.read_namespaced_pod_log(
+                pod, namespace, tail_lines=LOG_LINES, limit_bytes=LOG_BYTES, _request_timeout=self._timeout
+            )
+        except (ApiException, aiohttp.ClientError, TimeoutError) as error:
+            logger.info("the log of pod %s/%s cannot be read: %s", namespace, pod, _short(error))
+            return ""
+        return str(text)
+
+    async def get_secret(self, namespace: str, name: str) -> dict[str, str]:
+        """Return a Secret's decoded data; raises TemporarySyncError where it is not there."""
+        try:
+            secret = await self._core.read_namespaced_secret(name, namespace, _request_timeout=self._timeout)
+        except ApiException as error:
+            if error.status == 404:
+                text = f"Secret '{name}' of spec.secretRef is not in namespace '{namespace}'; create it"
+                raise TemporarySyncError(Reason.SECRET_NOT_FOUND, text) from None
+            raise
+        data = secret.data or {}
+        return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
+
+    async def create_tfjob(self, manifest: Raw) -> Raw:
+        """Create a TFJob and return it, or the one that is there by that name."""
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        arguments = (TFJOB_GROUP, TFJOB_VERSION, namespace, TFJOB_PLURAL)
+        try:
+            return dict(
+                await self._custom.create_namespaced_custom_object(*arguments, manifest, _request_timeout=self._timeout)
+            )
+        except ApiException as error:
+            if error.status != 409:
+                raise _tfjob_error(error) from error
+        return dict(await self._custom.get_namespaced_custom_object(*arguments, name, _request_timeout=self._timeout))
+
+    async def delete_tfjob(self, namespace: str, name: str) -> None:
+        """Delete a TFJob with its pods; one that is gone already is fine."""
+        try:
+            await self._custom.delete_namespaced_custom_object(
+                TFJOB_GROUP,
+                TFJOB_VERSION,
+                namespace,
+                TFJOB_PLURAL,
+                name,
+                propagation_policy="Background",
+                _request_timeout=self._timeout,
+            )
+        except ApiException as error:
+            if error.status != 404:
+                raise
+
+    async def write_status(self, sync: Sync, status: Status) -> None:
+        """Replace a sync's status in one request; raises ConflictError where the sync changed since it was read.
+
+        A merge patch replaces lists whole and drops what is null; the resource version guards against old decisions.
+        """
+        patch = {
+            "metadata": {"resourceVersion": sync.resource_version},
+            "status": status.model_dump(by_alias=True, mode="json"),
+        }
+        try:
+            await self._custom.patch_namespaced_custom_object_status(
+                GROUP,
+                VERSION,
+                sync.namespace,
+                PLURAL,
+                sync.name,
+                patch,
+                _content_type=_MERGE_PATCH,
+                _request_timeout=self._timeout,
+            )
+        except ApiException as error:
+            if error.status in (404, 409):
+                raise ConflictError(f"{sync.namespace}/{sync.name} changed meanwhile") from error
+            raise
+
+    async def post_event(self, sync: Sync, kind: EventType, reason: str, note: str) -> None:
+        """Tell people about a transition; one that cannot be posted is logged and forgotten."""
+        try:
+            await self._events.create_namespaced_event(
+                sync.namespace, self._event(sync, kind, reason, note), _request_timeout=self._timeout
+            )
+        except (ApiException, aiohttp.ClientError, TimeoutError) as error:
+            logger.info("the event %s of %s/%s is not posted: %s", reason, sync.namespace, sync.name, _short(error))
+
+    def _event(self, sync: Sync, kind: str, reason: str, note: str) -> Raw:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return {
+            "metadata": {"generateName": f"{sync.name[:200]}.", "namespace": sync.namespace},
+            "regarding": {
+                "apiVersion": f"{GROUP}/{VERSION}",
+                "kind": KIND,
+                "namespace": sync.namespace,
+                "name": sync.name,
+                "uid": sync.uid,
+                "resourceVersion": sync.resource_version,
+            },
+            "type": kind,
+            "reason": reason,
+            "action": "Reconcile",
+            "note": note.encode()[:EVENT_NOTE_BYTES].decode(errors="ignore"),
+            "eventTime": now,
+            "reportingController": CONTROLLER,
+            "reportingInstance": self._instance,
+        }
+
+
+def _of(sync: Sync) -> str:
+    return f"{LABEL_UID}={sync.uid}"
+
+
+def _tfjob_error(error: ApiException) -> Exception:
+    """Tell what refuses a TFJob: a definition that is missing, an admission that says no, or the API server itself."""
+    if error.status == 404:
+        text = "the API server knows no TFJob (kubeflow.org/v1); install Kubeflow's training-operator"
+        return TemporarySyncError(Reason.TFJOB_CRD_NOT_INSTALLED, text)
+    if error.status in (400, 403, 422):
+        return PermanentSyncError(Reason.TFJOB_REFUSED, f"the API server refuses the TFJob: {_said(error)}")
+    unforeseen: Exception = error
+    return unforeseen
+
+
+def _said(error: ApiException) -> str:
+    body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or error.reason)
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(body)["message"])
+    return body[:500]
+
+
+def _short(error: BaseException) -> str:
+    return f"{error.status} {error.reason}" if isinstance(error, ApiException) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,31 @@
+"""Errors of a sync: the class decides the retry, the reason goes into the status."""
+
+import kopf
+
+
+class SyncError(Exception):
+    """A sync cannot go on, for a reason that belongs into its status.
+
+    `reason` is CamelCase, fit for a condition; `message` says to a person what is wrong and what to do.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
+
+
+class PermanentSyncError(SyncError, kopf.PermanentError):
+    """Trying again cannot mend it: the spec, the credentials or the data must change first."""
+
+
+class TemporarySyncError(SyncError, kopf.TemporaryError):
+    """Trying again may mend it: an endpoint, a Secret or a definition is not there yet."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        SyncError.__init__(self, reason, message)
+        self.delay = None
+
+
+class ConflictError(Exception):
+    """The object changed since it was read: read it again and decide anew."""

@@ -1,0 +1,64 @@
+"""kopf's side of the operator: events in, keys into the queue; no logic.
+
+Only `on.event` handlers are used: they write nothing, neither annotations nor finalizers, so a sync can always be
+deleted, and what decides stands in status alone.
+"""
+
+from typing import Any
+
+import kopf
+
+from s3sync_operator.api import GROUP, PLURAL, VERSION
+from s3sync_operator.desired import LABEL_UID, TFJOB_GROUP, TFJOB_PLURAL, TFJOB_VERSION
+from s3sync_operator.service import Service
+from s3sync_operator.settings import read_settings
+
+
+@kopf.on.startup()
+async def start(settings: kopf.OperatorSettings, memo: Any, **_: object) -> None:
+    """Configure kopf's watches and start the service; `memo.settings` stands in for flags where there are some."""
+    configure(settings)
+    memo.service = await Service.start(getattr(memo, "settings", None) or read_settings())
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """Give every watch a limit (seconds), and have the server send only the children of syncs."""
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 310
+    settings.watching.connect_timeout = 30
+    settings.networking.request_timeout = 30
+    settings.posting.enabled = False
+    settings.watching.label_selectors[f"{TFJOB_PLURAL}.{TFJOB_GROUP}"] = LABEL_UID
+    settings.watching.label_selectors["pods"] = LABEL_UID
+
+
+@kopf.on.cleanup()
+async def stop(memo: Any, **_: object) -> None:
+    """Close the service."""
+    if service := getattr(memo, "service", None):
+        await service.close()
+
+
+@kopf.on.probe(id="watch")
+async def watch_is_fresh(memo: Any, **_: object) -> str:
+    """Fail the liveness probe once the watch no longer delivers."""
+    service: Service = memo.service
+    return service.check_health()
+
+
+@kopf.on.event(GROUP, VERSION, PLURAL)
+async def sync_event(event: Any, memo: Any, **_: object) -> None:
+    """A sync was listed, changed or deleted."""
+    memo.service.sync_changed(event["type"], event["object"])
+
+
+@kopf.on.event(TFJOB_GROUP, TFJOB_VERSION, TFJOB_PLURAL)
+async def tfjob_event(event: Any, memo: Any, **_: object) -> None:
+    """A sync's TFJob changed."""
+    memo.service.child_changed(event["object"])
+
+
+@kopf.on.event("", "v1", "pods")
+async def pod_event(event: Any, memo: Any, **_: object) -> None:
+    """A sync's pod changed."""
+    memo.service.child_changed(event["object"])

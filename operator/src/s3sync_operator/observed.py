@@ -1,0 +1,142 @@
+"""Pure: raw TFJob, pods and logs in, one frozen Observation out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from s3sync_operator.api import LOG_TAIL_BYTES
+from s3sync_operator.desired import CONTAINER
+from s3sync_operator.report import Report, find_report, without_report
+
+JobState = Literal["Active", "Succeeded", "Failed"]
+
+
+@dataclass(frozen=True)
+class JobSeen:
+    """A TFJob: its state, and the message of its last condition."""
+
+    name: str
+    created: datetime
+    state: JobState
+    message: str
+    deleting: bool
+
+
+@dataclass(frozen=True)
+class PodSeen:
+    """A pod of the run, and its `tensorflow` container: waiting, running, or terminated with an exit code."""
+
+    name: str
+    phase: str
+    reason: str
+    message: str
+    waiting_reason: str
+    waiting_message: str
+    running: bool
+    exit_code: int | None
+    terminated_reason: str
+    termination_message: str
+    unschedulable: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether the pod will not run any more."""
+        return self.phase in ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True)
+class Observation:
+    """All that was seen of a run: `job` is None where the TFJob does not exist."""
+
+    job: JobSeen | None
+    pods: tuple[PodSeen, ...]
+    report: Report | None
+    log_tail: str
+
+
+NOTHING = Observation(job=None, pods=(), report=None, log_tail="")
+
+
+def observe(
+    job: Mapping[str, Any] | None,
+    pods: Sequence[Mapping[str, Any]],
+    logs: Mapping[str, str],
+    secrets: Sequence[str] = (),
+) -> Observation:
+    """Return what the raw objects tell; `logs` maps pods' names to the ends of their logs.
+
+    The termination message comes before the log, since it outlives the log. `secrets` are blotted out of the tail.
+    """
+    seen = tuple(pod_seen(pod) for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])))
+    texts = [text for pod in seen for text in (pod.termination_message, logs.get(pod.name, ""))]
+    report = next((found for text in texts if (found := find_report(text))), None)
+    tail = "\n".join(without_report(logs[pod.name]) for pod in seen if logs.get(pod.name))
+    return Observation(job_seen(job) if job else None, seen, report, log_tail(tail, secrets))
+
+
+def job_seen(raw: Mapping[str, Any]) -> JobSeen:
+    """Return what a TFJob tells of itself."""
+    true = [item for item in raw.get("status", {}).get("conditions") or () if item.get("status") == "True"]
+    kinds = {item["type"]: item.get("message", "") for item in true}
+    state: JobState = "Failed" if "Failed" in kinds else "Succeeded" if "Succeeded" in kinds else "Active"
+    return JobSeen(
+        name=raw["metadata"]["name"],
+        created=parse_time(raw["metadata"]["creationTimestamp"]),
+        state=state,
+        message=kinds.get(state, ""),
+        deleting="deletionTimestamp" in raw["metadata"],
+    )
+
+
+def parse_time(text: str) -> datetime:
+    """Return the moment of a metav1.Time."""
+    return datetime.fromisoformat(text)
+
+
+def pod_seen(raw: Mapping[str, Any]) -> PodSeen:
+    """Return what a pod tells of itself and of its `tensorflow` container."""
+    status = raw.get("status", {})
+    containers = [item for item in status.get("containerStatuses") or () if item.get("name") == CONTAINER]
+    state = containers[0].get("state") or {} if containers else {}
+    waiting, terminated = state.get("waiting") or {}, state.get("terminated") or {}
+    return PodSeen(
+        name=raw["metadata"]["name"],
+        phase=status.get("phase", "Pending"),
+        reason=status.get("reason", "") or _disruption(status),
+        message=status.get("message", ""),
+        waiting_reason=waiting.get("reason", ""),
+        waiting_message=waiting.get("message", ""),
+        running="running" in state and state["running"] is not None,
+        exit_code=terminated.get("exitCode"),
+        terminated_reason=terminated.get("reason", ""),
+        termination_message=terminated.get("message", ""),
+        unschedulable=_unschedulable(status),
+    )
+
+
+def _conditions(status: Mapping[str, Any], kind: str, wanted: str) -> Mapping[str, Any]:
+    found = (item for item in status.get("conditions") or () if item.get("type") == kind)
+    return next((item for item in found if item.get("status") == wanted), {})
+
+
+def _disruption(status: Mapping[str, Any]) -> str:
+    """A pod that was evicted through the API or preempted says so in a condition alone."""
+    return "Evicted" if _conditions(status, "DisruptionTarget", "True") else ""
+
+
+def _unschedulable(status: Mapping[str, Any]) -> str:
+    scheduled = _conditions(status, "PodScheduled", "False")
+    return scheduled.get("message", "") if scheduled.get("reason") == "Unschedulable" else ""
+
+
+def log_tail(text: str, secrets: Sequence[str] = ()) -> str:
+    """Return the last whole lines of a log in at most 1 KiB of UTF-8, with secrets blotted out."""
+    for secret in secrets:
+        text = text.replace(secret, "***") if secret else text
+    data = text.rstrip().encode()
+    if len(data) <= LOG_TAIL_BYTES:
+        return data.decode()
+    cut = data[-LOG_TAIL_BYTES:]
+    _, newline, whole = cut.partition(b"\n")
+    return (whole if newline and whole else cut).decode(errors="ignore")

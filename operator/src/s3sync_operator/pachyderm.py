@@ -1,0 +1,137 @@
+"""All I/O with Pachyderm: repo and branch are made through the S3 gateway, where a bucket is a branch of a repo."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    SSLError,
+)
+
+from s3sync_operator.api import Reason
+from s3sync_operator.desired import Credentials
+from s3sync_operator.errors import PermanentSyncError, SyncError, TemporarySyncError
+
+THREADS = 16
+REGION = "us-east-1"
+
+
+class Gateway(Protocol):
+    """What the reconciler asks of Pachyderm."""
+
+    async def ensure_bucket(self, endpoint: str, bucket: str, credentials: Credentials) -> bool:
+        """Make the repo and branch of a bucket if they are missing; tell whether they were.
+
+        Raises PermanentSyncError or TemporarySyncError with the reason.
+        """
+
+
+class S3Gateway:
+    """Pachyderm's S3 gateway through botocore, in threads; `timeout` (seconds) limits each connection and answer."""
+
+    def __init__(self, timeout: int) -> None:
+        self._session = botocore.session.Session()
+        self._lock = threading.Lock()
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="gateway")
+        self._config = Config(
+            connect_timeout=timeout,
+            read_timeout=timeout,
+            retries={"mode": "standard", "total_max_attempts": 2},
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            request_checksum_calculation="when_required",
+        )
+
+    async def ensure_bucket(self, endpoint: str, bucket: str, credentials: Credentials) -> bool:
+        """Make the repo and branch of a bucket if they are missing; tell whether they were."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._ensure, endpoint, bucket, credentials)
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _client(self, endpoint: str, credentials: Credentials) -> Any:
+        # Making clients from one session is not thread-safe; using them is.
+        with self._lock:
+            return self._session.create_client(
+                "s3",
+                region_name=REGION,
+                endpoint_url=endpoint,
+                aws_access_key_id=credentials.access_key,
+                aws_secret_access_key=credentials.secret_key,
+                config=self._config,
+            )
+
+    def _ensure(self, endpoint: str, bucket: str, credentials: Credentials) -> bool:
+        try:
+            client = self._client(endpoint, credentials)
+            return not _exists(client, bucket) and _create(client, bucket)
+        except (BotoCoreError, ClientError, ValueError) as error:
+            raise gateway_error(endpoint, bucket, error) from error
+
+
+def _exists(client: Any, bucket: str) -> bool:
+    try:
+        client.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if _status(error) == 404:
+            return False
+        raise
+    return True
+
+
+def _create(client: Any, bucket: str) -> bool:
+    try:
+        client.create_bucket(Bucket=bucket)
+    except ClientError as error:
+        # Somebody else was faster, which is as good.
+        if error.response["Error"]["Code"] in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+            return False
+        raise
+    return True
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+
+
+def gateway_error(endpoint: str, bucket: str, error: Exception) -> SyncError:
+    """Return what a failed call says of the sync: the reason, and whether trying again may mend it."""
+    if isinstance(error, SSLError):
+        text = f"TLS with {endpoint} fails: {_cause(error)}; check spec.endpoint and the gateway's certificate"
+        return TemporarySyncError(Reason.TLS_FAILED, text)
+    if isinstance(error, EndpointConnectionError | ConnectTimeoutError | HTTPClientError):
+        text = f"cannot reach {endpoint}: {_cause(error)}; check spec.endpoint and that Pachyderm's S3 gateway runs"
+        return TemporarySyncError(Reason.ENDPOINT_UNREACHABLE, text)
+    if isinstance(error, ClientError):
+        return _refusal(endpoint, bucket, error)
+    return PermanentSyncError(Reason.BUCKET_REFUSED, f"bucket '{bucket}' at {endpoint}: {error}")
+
+
+def _refusal(endpoint: str, bucket: str, error: ClientError) -> SyncError:
+    status, said = _status(error), error.response["Error"]
+    text = f"{said.get('Code', status)}: {said.get('Message', '')}".rstrip(": ")
+    if status in (401, 403):
+        hint = "check the Secret of spec.secretRef and what its owner may do"
+        return PermanentSyncError(
+            Reason.ACCESS_DENIED, f"{endpoint} denies access to bucket '{bucket}' ({text}); {hint}"
+        )
+    if status >= 500 or status == 429:
+        return TemporarySyncError(Reason.SERVER_ERROR, f"{endpoint} fails for bucket '{bucket}' ({text})")
+    return PermanentSyncError(Reason.BUCKET_REFUSED, f"{endpoint} refuses bucket '{bucket}' ({text})")
+
+
+def _cause(error: Exception) -> str:
+    """The innermost cause says it in the fewest words, and botocore's own text repeats the address."""
+    inner: Any = error.kwargs.get("error") if isinstance(error, BotoCoreError) else None
+    reason = getattr(inner, "reason", None) or inner or error
+    return str(getattr(reason, "args", [reason])[-1] if not isinstance(reason, str) else reason).split("): ")[-1][:200]

@@ -1,0 +1,183 @@
+"""The order of the steps that bring a sync to its end; nothing else.
+
+Everything that decides stands in the cluster, so an operator that is killed between any two steps goes on from there.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from s3sync_operator.api import ConditionType, Phase, Reason, Spec, Status, Sync
+from s3sync_operator.cluster import Cluster, EventType, Raw
+from s3sync_operator.desired import NO_AUTH, Credentials, Run, credentials_of, endpoint_url, run_name, tfjob
+from s3sync_operator.errors import ConflictError, PermanentSyncError, TemporarySyncError
+from s3sync_operator.observed import NOTHING, Observation, observe, pod_seen
+from s3sync_operator.pachyderm import Gateway
+from s3sync_operator.settings import Settings
+from s3sync_operator.status import Outcome, current_run, invalid_spec_status, is_new, judge, status_after
+
+# Pods and TFJobs wake the reconciler by themselves; looking again at times finds what no event tells.
+LOOK_AGAIN = 15.0
+PREVIOUS_RUN_POLL = 1.0
+CONFLICT_DELAY = 0.1
+
+logger = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    """Return the present moment."""
+    return datetime.now(UTC)
+
+
+class Reconciler:
+    """Brings one sync at a time closer to what its spec says; idempotent, safe to stop and repeat at any point."""
+
+    def __init__(
+        self, cluster: Cluster, gateway: Gateway, settings: Settings, now: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._cluster = cluster
+        self._gateway = gateway
+        self._settings = settings
+        self._now = now
+
+    async def reconcile(self, key: tuple[str, str]) -> float | None:
+        """Do what is due for the sync (namespace, name); return the seconds after which to look again, or None."""
+        sync = await self._cluster.get_sync(*key)
+        if sync is None:
+            return None
+        try:
+            return await self._step(sync)
+        except ConflictError:
+            return CONFLICT_DELAY
+
+    async def _step(self, sync: Sync) -> float | None:
+        if sync.spec is None:
+            await self._write(sync, invalid_spec_status(sync, self._now()))
+            return None
+        run = current_run(sync, sync.spec, self._now())
+        if not is_new(sync, run):
+            if sync.status.finished:
+                await self._settle(sync)
+                return None
+            if sync.status.next_attempt_time:
+                return max(0.0, (sync.status.next_attempt_time - self._now()).total_seconds())
+        outcome, seen = await self._advance(sync, sync.spec, run)
+        status = status_after(sync, sync.spec, run, outcome, seen, self._now(), self._settings)
+        await self._write(sync, status)
+        return self._look_again(outcome)
+
+    def _look_again(self, outcome: Outcome) -> float | None:
+        if outcome.reason == Reason.PREVIOUS_RUN_TERMINATING:
+            return PREVIOUS_RUN_POLL
+        return LOOK_AGAIN if outcome.kind in ("Starting", "Running") else None
+
+    async def _settle(self, sync: Sync) -> None:
+        """A new generation that means the same needs no run, but its number must be acknowledged."""
+        if sync.status.observed_generation != sync.generation:
+            conditions = tuple(
+                item.model_copy(update={"observed_generation": sync.generation}) for item in sync.status.conditions
+            )
+            update = {"observed_generation": sync.generation, "conditions": conditions}
+            await self._write(sync, sync.status.model_copy(update=update))
+
+    async def _advance(self, sync: Sync, spec: Spec, run: Run) -> tuple[Outcome, Observation]:
+        """Take the run as far as it goes now, and return how it stands."""
+        try:
+            secret = await self._secret(sync, spec)
+            jobs, pods = await asyncio.gather(self._cluster.list_tfjobs(sync), self._cluster.list_pods(sync))
+            name = run_name(sync, run)
+            if waiting := await self._end_others(sync, name, jobs, pods):
+                return waiting, NOTHING
+            job = next((item for item in jobs if item["metadata"]["name"] == name), None)
+            if job is None and (is_new(sync, run) or sync.status.tf_job_name is None):
+                job = await self._start(sync, spec, run, secret)
+            own = [pod for pod in pods if _job_of(pod) == name]
+            seen = observe(job, own, await self._logs(sync, own), [*secret.values()])
+            return judge(seen, self._now(), self._settings), seen
+        except TemporarySyncError as error:
+            return Outcome("Retryable", error.reason, error.message), NOTHING
+        except PermanentSyncError as error:
+            return Outcome("Permanent", error.reason, error.message), NOTHING
+
+    async def _secret(self, sync: Sync, spec: Spec) -> dict[str, str]:
+        return await self._cluster.get_secret(sync.namespace, spec.secret_ref.name) if spec.secret_ref else {}
+
+    async def _end_others(self, sync: Sync, name: str, jobs: list[Raw], pods: list[Raw]) -> Outcome | None:
+        """Delete the TFJobs of other runs; while their pods still write, this run would verify a mixture, so it waits."""
+        for job in jobs:
+            if job["metadata"]["name"] != name and "deletionTimestamp" not in job["metadata"]:
+                await self._cluster.delete_tfjob(sync.namespace, job["metadata"]["name"])
+        writing = [pod for pod in pods if _job_of(pod) != name and not pod_seen(pod).ended]
+        if not writing:
+            return None
+        text = f"pod {writing[0]['metadata']['name']} of the previous run is still ending"
+        if self._waited_too_long(sync):
+            return Outcome("Retryable", Reason.PREVIOUS_RUN_TERMINATING, text)
+        return Outcome("Starting", Reason.PREVIOUS_RUN_TERMINATING, text)
+
+    def _waited_too_long(self, sync: Sync) -> bool:
+        ready = sync.status.condition(ConditionType.READY)
+        if ready is None or ready.reason != Reason.PREVIOUS_RUN_TERMINATING:
+            return False
+        return self._now() - ready.last_transition_time > timedelta(seconds=self._settings.start_deadline)
+
+    async def _start(self, sync: Sync, spec: Spec, run: Run, secret: dict[str, str]) -> Raw:
+        """Make repo and branch, then the TFJob."""
+        credentials = _credentials(spec, secret)
+        if await self._gateway.ensure_bucket(endpoint_url(spec, self._settings), spec.bucket, credentials):
+            note = f"created branch '{spec.effective_branch}' of repo '{spec.repo}'"
+            await self._cluster.post_event(sync, "Normal", "BranchCreated", note)
+        job = await self._cluster.create_tfjob(tfjob(sync, spec, run, self._settings, frozenset(secret)))
+        owners = [owner["uid"] for owner in job["metadata"].get("ownerReferences", ())]
+        if sync.uid not in owners:
+            text = f"a TFJob '{job['metadata']['name']}' that is not this sync's is in the way; delete it"
+            raise TemporarySyncError(Reason.NAME_CONFLICT, text)
+        return job
+
+    async def _logs(self, sync: Sync, pods: list[Raw]) -> dict[str, str]:
+        ended = [pod["metadata"]["name"] for pod in pods if pod_seen(pod).exit_code is not None]
+        texts = await asyncio.gather(*(self._cluster.pod_log(sync.namespace, name) for name in ended))
+        return dict(zip(ended, texts, strict=True))
+
+    async def _write(self, sync: Sync, status: Status) -> None:
+        """Write the status if it says anything new, and post an event if that is a transition."""
+        if status == sync.status:
+            return
+        await self._cluster.write_status(sync, status)
+        if event := transition_event(sync.status, status):
+            logger.info("%s/%s: %s: %s", sync.namespace, sync.name, event[1], event[2])
+            await self._cluster.post_event(sync, *event)
+
+
+def transition_event(before: Status, after: Status) -> tuple[EventType, str, str] | None:
+    """Return type, reason and note of the event that tells of the change, or None where people need not hear of it."""
+    ready_before, ready = before.condition(ConditionType.READY), after.condition(ConditionType.READY)
+    if ready is None:
+        return None
+    same = ready_before is not None and ready_before.reason == ready.reason
+    if (before.phase, before.attempt, before.spec_digest) == (after.phase, after.attempt, after.spec_digest) and same:
+        return None
+    if ready.status == "False":
+        return "Warning", ready.reason, ready.message
+    if after.phase == Phase.STARTING and after.tf_job_name:
+        return "Normal", "TFJobCreated", f"TFJob '{after.tf_job_name}' is created (attempt {after.attempt})"
+    return ("Normal", ready.reason, ready.message) if ready.status == "True" else None
+
+
+def _credentials(spec: Spec, secret: dict[str, str]) -> Credentials:
+    if spec.secret_ref is None:
+        return NO_AUTH
+    found = credentials_of(secret)
+    if found is None:
+        text = (
+            f"Secret '{spec.secret_ref.name}' of spec.secretRef has neither 'token' nor both 'AWS_ACCESS_KEY_ID' and "
+            "'AWS_SECRET_ACCESS_KEY'; add them"
+        )
+        raise TemporarySyncError(Reason.SECRET_INVALID, text)
+    return found
+
+
+def _job_of(pod: Raw) -> str:
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return next((str(owner["name"]) for owner in owners if owner.get("kind") == "TFJob"), "")

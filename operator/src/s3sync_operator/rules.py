@@ -1,0 +1,63 @@
+"""What Pachyderm and S3 refuse in a spec, as data: the CRD's rules and the model's checks are both made of it.
+
+Sources: Pachyderm's `ancestry.ValidateName` (names), the S3 gateway's key rules and bucket names, RFC 1123 (hosts).
+"""
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A string passes when the regular expression (the part that RE2 and Python share) matches all of it, or none."""
+
+    regex: str
+    message: str
+    forbid: bool = False
+
+    def accepts(self, value: str) -> bool:
+        """Tell whether the value keeps the rule."""
+        return bool(re.fullmatch(self.regex, value)) != self.forbid
+
+    @property
+    def cel(self) -> str:
+        """The same check as a CEL expression over `self`."""
+        literal = "'" + self.regex.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        anchored = literal[0] + "^(?:" + literal[1:-1] + ")$" + literal[-1]
+        return f"{'!' if self.forbid else ''}self.matches({anchored})"
+
+
+_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_HOST = r"([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:.]+\])"
+_DNS1123 = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+
+NAME_CHARACTERS = Rule(
+    r"[A-Za-z0-9_-]+", "may hold only letters, digits, '_' and '-': Pachyderm refuses any other name"
+)
+NOT_RESERVED = Rule(
+    r"_s3gateway_multipart_",
+    "is the repo that Pachyderm's S3 gateway keeps its uploads in; choose another",
+    forbid=True,
+)
+NOT_A_COMMIT_ID = Rule(
+    r"[0-9a-fA-F]{32}",
+    "looks like a commit ID, which a bucket name could not tell from a branch; choose another",
+    forbid=True,
+)
+PROJECT_START = Rule(r"[A-Za-z0-9].*", "must start with a letter or a digit")
+ENDPOINT = Rule(
+    rf"(https?://)?{_HOST}(:{_PORT})?/?",
+    "must be http://host:port, https://host:port or host:port (which means http), without a path",
+)
+KEY_CHARACTERS = Rule(
+    r"""[ "#-',->A-Z\\_`a-z|~]+""",
+    "becomes part of the keys in the repo and may hold only printable ASCII without * ? [ ] { } ! ( ) @ + ^",
+)
+PATH_ELEMENTS = Rule(
+    r"(.*/)?\.{1,2}(/.*)?|.*//.*", "must have no empty, '.' or '..' element between its slashes", forbid=True
+)
+PATH_NOT_ROOT = Rule(r"/", "must name a directory below '/'", forbid=True)
+SECRET_NAME = Rule(_DNS1123, "must be the name of a Secret: lower-case letters, digits, '-' and '.'")
+IMAGE = Rule(
+    r"[A-Za-z0-9][A-Za-z0-9._/:@-]*", "must be an image reference such as registry.example.com/team/s3sync-job:0.1.0"
+)

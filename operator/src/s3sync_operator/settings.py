@@ -1,0 +1,123 @@
+"""The operator's settings, read once from flags and environment."""
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from typing import Any
+
+from s3sync_operator import __version__, rules
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this operator works; each field is a flag (`--job-image`) and an environment variable (`S3SYNC_JOB_IMAGE`).
+
+    Times are in seconds. `namespaces` empty means all of them.
+    """
+
+    namespaces: tuple[str, ...] = field(
+        default=(), metadata={"help": "namespaces to serve, separated by commas; all where empty"}
+    )
+    job_image: str = field(
+        default=f"pachyderm-s3-sync/job:{__version__}", metadata={"help": "image of jobs whose spec names none"}
+    )
+    default_endpoint: str = field(
+        default="http://pachd.pachyderm:30600", metadata={"help": "S3 gateway of syncs whose spec names none"}
+    )
+    max_attempts: int = field(default=5, metadata={"help": "attempts of a run before it is given up (Stalled)"})
+    retry_delay: int = field(default=10, metadata={"help": "seconds before the second attempt; doubles each time"})
+    retry_delay_max: int = field(default=300, metadata={"help": "most seconds between two attempts"})
+    start_deadline: int = field(
+        default=600, metadata={"help": "seconds in which a job's pod must run before the attempt fails"}
+    )
+    run_deadline: int = field(default=86400, metadata={"help": "seconds in which an attempt's TFJob must end"})
+    gateway_timeout: int = field(
+        default=10, metadata={"help": "seconds for each connection to and answer from the S3 gateway"}
+    )
+    api_timeout: int = field(default=30, metadata={"help": "seconds for each request to the Kubernetes API server"})
+    resync_interval: int = field(
+        default=60, metadata={"help": "seconds between two comparisons of all syncs with what the watch delivered"}
+    )
+    concurrency: int = field(default=64, metadata={"help": "syncs that are reconciled at the same time"})
+    health_address: str = field(
+        default="0.0.0.0:8080",
+        metadata={"help": "host:port of /healthz; empty serves none"},
+    )
+    log_format: str = field(default="plain", metadata={"help": "plain, full or json"})
+    log_level: str = field(default="info", metadata={"help": "debug, info, warning or error"})
+
+    def retry_after(self, attempt: int) -> timedelta:
+        """Return how long a run waits after its attempt number `attempt` (from 1) has failed."""
+        return timedelta(seconds=min(self.retry_delay_max, self.retry_delay * 2 ** min(attempt - 1, 20)))
+
+
+ENVIRONMENT_PREFIX = "S3SYNC_"
+_CHOICES = {"log_format": ("plain", "full", "json"), "log_level": ("debug", "info", "warning", "error")}
+
+
+def _variable(name: str) -> str:
+    return ENVIRONMENT_PREFIX + name.upper()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="s3sync-operator",
+        description="Operator of PachydermS3Sync: makes repo and branch, runs a TFJob that copies and verifies, tells "
+        "the result in the resource's status.",
+        epilog="Each flag can be given as an environment variable instead: --job-image as S3SYNC_JOB_IMAGE. "
+        "The cluster is the one the pod runs in, else the one of KUBECONFIG.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    for item in fields(Settings):
+        shown = item.default if item.default != () else "''"
+        parser.add_argument(
+            "--" + item.name.replace("_", "-"), dest=item.name, help=f"{item.metadata['help']} (default: {shown})"
+        )
+    return parser
+
+
+def read_settings(arguments: Sequence[str] = (), environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings of command line and environment; a flag wins over its variable.
+
+    Exits with status 2 and a line that names the flag where a value is wrong.
+    """
+    parser = _parser()
+    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+    values: dict[str, Any] = {}
+    for item in fields(Settings):
+        raw = given.get(item.name, environment.get(_variable(item.name)))
+        if raw is not None:
+            try:
+                values[item.name] = _converted(item.name, item.default, raw)
+            except ValueError as error:
+                parser.error(f"--{item.name.replace('_', '-')} ({_variable(item.name)}): {error}")
+    return Settings(**values)
+
+
+def _converted(name: str, default: object, raw: str) -> object:
+    if isinstance(default, tuple):
+        return tuple(part.strip() for part in raw.split(",") if part.strip())
+    if isinstance(default, int):
+        return _positive(raw)
+    if name in _CHOICES and raw not in _CHOICES[name]:
+        raise ValueError(f"'{raw}' is none of {', '.join(_CHOICES[name])}")
+    if name == "default_endpoint" and not rules.ENDPOINT.accepts(raw):
+        raise ValueError(f"'{raw}' {rules.ENDPOINT.message}")
+    if name == "health_address" and raw:
+        _host_and_port(raw)
+    return raw
+
+
+def _positive(raw: str) -> int:
+    if not raw.isascii() or not raw.isdigit() or int(raw) < 1:
+        raise ValueError(f"'{raw}' is not a whole number of at least 1")
+    return int(raw)
+
+
+def _host_and_port(raw: str) -> tuple[str, int]:
+    host, _, port = raw.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"'{raw}' is not host:port")
+    return host, int(port)

@@ -1,0 +1,365 @@
+"""Pure: what a sync's status must be, from spec, last status, observation and time; kstatus' rules hold in it.
+
+kstatus: Reconciling and Stalled are present only while True and never both; every write carries the whole list of
+conditions and the generation they speak of; passing trouble is Reconciling, a final failure is Stalled.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from s3sync_operator.api import (
+    FAILURES_IN_STATUS,
+    Condition,
+    ConditionType,
+    Counts,
+    FileFailure,
+    Phase,
+    Reason,
+    Spec,
+    Status,
+    Sync,
+)
+from s3sync_operator.desired import Run
+from s3sync_operator.observed import Observation, PodSeen
+from s3sync_operator.report import Report
+from s3sync_operator.settings import Settings
+
+FIRST_RETRYABLE_EXIT_CODE = 128
+KILLED = 137
+_PULL_REASONS = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ErrImageNeverPull",
+        "InvalidImageName",
+        "ImageInspectError",
+        "RegistryUnavailable",
+    }
+)
+_CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an observation says of an attempt: it goes on, it succeeded, or it failed (for good or not).
+
+    `troubled` marks an attempt that goes on but cannot proceed as it stands.
+    """
+
+    kind: Literal["Starting", "Running", "Succeeded", "Retryable", "Permanent"]
+    reason: str
+    message: str
+    troubled: bool = False
+
+
+def current_run(sync: Sync, spec: Spec, now: datetime) -> Run:
+    """Return the run that the sync is at: the one in its status, its next attempt once that is due, or a new one.
+
+    A new run begins where the meaning of the spec differs from what the status' run carries out.
+    """
+    status = sync.status
+    if status.spec_digest != spec.digest or status.run_generation is None or status.attempt is None:
+        return Run(sync.generation, 1, spec.digest)
+    due = status.next_attempt_time is not None and status.next_attempt_time <= now
+    return Run(status.run_generation, status.attempt + (1 if due else 0), spec.digest)
+
+
+def is_new(sync: Sync, run: Run) -> bool:
+    """Tell whether the status does not yet speak of this attempt."""
+    status = sync.status
+    return (status.spec_digest, status.run_generation, status.attempt) != (run.digest, run.generation, run.attempt)
+
+
+# --- Judging an observation: rules in order, the first that answers wins. -------------------------------------------
+
+
+def judge(seen: Observation, now: datetime, settings: Settings) -> Outcome:
+    """Return what the observation says of the attempt."""
+    for rule in _RULES:
+        if outcome := rule(seen, now, settings):
+            return outcome
+    return Outcome("Starting", Reason.PROGRESSING, "the TFJob waits for its pod to start")
+
+
+def _verified(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
+    del now, settings
+    if seen.report is None or seen.report.result != "Verified":
+        return None
+    return Outcome("Succeeded", Reason.VERIFIED, seen.report.message)
+
+
+def _reported_failure(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
+    del now, settings
+    if seen.report is None:
+        return None
+    return Outcome(_failure_kind(seen.report.exit_code), seen.report.reason, seen.report.message)
+
+
+def _failure_kind(exit_code: int) -> Literal["Retryable", "Permanent"]:
+    return "Retryable" if exit_code >= FIRST_RETRYABLE_EXIT_CODE else "Permanent"
+
+
+def _evicted(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
+    """A cluster that makes room for others is passing trouble, whatever the exit code says."""
+    del now, settings
+    if pod := _first(seen, lambda pod: pod.ended and pod.reason in ("Evicted", "Preempting")):
+        return Outcome("Retryable", Reason.POD_EVICTED, f"pod {pod.name} was evicted: {pod.message or 'see events'}")
+    return None
+
+
+def _job_gone(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
+    del now, settings
+    if seen.job is not None and not seen.job.deleting:
+        return None
+    return Outcome("Retryable", Reason.TFJOB_DELETED, "the TFJob was deleted before it ended")
+
+
+def _pod_failed(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
+    del now, settings
+    pod = _first(seen, lambda pod: pod.phase == "Failed")
+    if pod is None:
+        return None
+    if pod.reason == "DeadlineExceeded":
+        return Outcome("Retryable", Reason.DEADLINE_EXCEEDED, f"pod {pod.name}: {pod.message}")
+    if pod.exit_code is None:
+        why = pod.message or pod.reason or "it does not say why"
+        return Outcome("Retryable", Reason.POD_CRASHED, f"pod {pod.name} failed without running its container: {why}")
+    return _exited(pod, pod.exit_code)
+
+
+def _exited(pod: PodSeen, exit_code: int) -> Outcome:
+    said = f": {pod.termination_message.strip()[-200:]}" if pod.termination_message.strip() else ""
+    if pod.terminated_reason == "OOMKilled" or exit_code == KILLED:
+        return Outcome(
+            "Retryable", Reason.OUT_OF_MEMORY if pod.terminated_reason == "OOMKilled" else Reason.POD_CRASHED,
+            f"pod {pod.name} was killed (exit code {exit_code}, {pod.terminated_reason or 'no reason given'})",
+        )  # fmt: skip
+    if pod.terminated_reason in _CONFIG_REASONS | {"ContainerCannotRun"}:
+        return Outcome("Permanent", Reason.POD_CONFIG_ERROR, f"pod {pod.name} could not run its command{said}")
+    text = f"pod {pod.name} ended with exit code {exit_code} and without a report{said}"
+    return Outcome(_failure_kind(exit_code), Reason.POD_CRASHED, text)
+
+
+def _succeeded_without_report(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
+    """A job that ended well but proves nothing is not verified."""
+    del now, settings
+    if not _first(seen, lambda pod: pod.phase == "Succeeded") and (seen.job is None or seen.job.state != "Succeeded"):
+        return None
+    return Outcome(
+        "Permanent",
+        Reason.REPORT_MISSING,
+        "the job ended without a report, so nothing is known to be verified; use an image that runs s3sync-job",
+    )
+
+
+def _job_failed(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
+    del now
+    if seen.job is None or seen.job.state != "Failed":
+        return None
+    if "deadline" in seen.job.message.lower():
+        return Outcome(
+            "Retryable", Reason.DEADLINE_EXCEEDED, f"the TFJob did not end within {settings.run_deadline} seconds"
+        )
+    return Outcome("Retryable", Reason.TFJOB_FAILED, seen.job.message or "the TFJob failed without saying why")
+
+
+def _running(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
+    del now, settings
+    if pod := _first(seen, lambda pod: pod.running):
+        return Outcome("Running", Reason.PROGRESSING, f"pod {pod.name} copies and verifies")
+    return None
+
+
+def _waiting(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
+    """A pod that cannot start is trouble, and after the start deadline a failure."""
+    trouble = next((found for pod in seen.pods if (found := _start_trouble(pod))), None)
+    late = seen.job is not None and now - seen.job.created > timedelta(seconds=settings.start_deadline)
+    if trouble is None and late:
+        return _not_started(seen, settings)
+    if trouble is None:
+        return None
+    reason, message, hopeless = trouble
+    if late or hopeless:
+        return Outcome("Permanent" if reason != Reason.POD_UNSCHEDULABLE else "Retryable", reason, message)
+    return Outcome("Starting", reason, message, troubled=True)
+
+
+def _not_started(seen: Observation, settings: Settings) -> Outcome:
+    within = f"within {settings.start_deadline} seconds"
+    if not seen.pods:
+        text = f"no pod was made for the TFJob {within}; is Kubeflow's training-operator running?"
+        return Outcome("Retryable", Reason.POD_NOT_CREATED, text)
+    return Outcome("Retryable", Reason.POD_NOT_STARTED, f"pod {seen.pods[0].name} did not start {within}")
+
+
+def _start_trouble(pod: PodSeen) -> tuple[str, str, bool] | None:
+    """Return reason, message and whether waiting is without hope."""
+    said = f"pod {pod.name}: {pod.waiting_message or pod.waiting_reason}"
+    if pod.waiting_reason in _PULL_REASONS:
+        hint = "check spec.image, or the operator's --job-image"
+        return Reason.IMAGE_PULL_FAILED, f"{said}; {hint}", pod.waiting_reason == "InvalidImageName"
+    if pod.waiting_reason in _CONFIG_REASONS:
+        return Reason.POD_CONFIG_ERROR, said, False
+    if pod.unschedulable:
+        return Reason.POD_UNSCHEDULABLE, f"pod {pod.name} fits on no node: {pod.unschedulable}", False
+    return None
+
+
+def _first(seen: Observation, wanted: Callable[[PodSeen], bool]) -> PodSeen | None:
+    return next((pod for pod in seen.pods if wanted(pod)), None)
+
+
+_RULES: tuple[Callable[[Observation, datetime, Settings], Outcome | None], ...] = (
+    _verified,
+    _evicted,
+    _reported_failure,
+    _job_gone,
+    _pod_failed,
+    _succeeded_without_report,
+    _job_failed,
+    _running,
+    _waiting,
+)
+
+
+# --- Writing the status. --------------------------------------------------------------------------------------------
+
+
+def status_after(
+    sync: Sync, spec: Spec, run: Run, outcome: Outcome, seen: Observation, now: datetime, settings: Settings
+) -> Status:
+    """Return the status that says how the attempt stands after an outcome."""
+    if outcome.kind == "Retryable" and run.attempt >= settings.max_attempts:
+        given_up = f"{outcome.message} (given up after {run.attempt} attempts)"
+        outcome = Outcome("Permanent", outcome.reason, given_up)
+    ended = outcome.kind in ("Succeeded", "Permanent")
+    started = seen.job.created if seen.job else _kept_start(sync, run)
+    completed = now if ended else None
+    return Status(
+        observed_generation=sync.generation,
+        phase=_phase(outcome),
+        branch=spec.effective_branch,
+        destination=spec.destination,
+        spec_digest=run.digest,
+        run_generation=run.generation,
+        attempt=run.attempt,
+        next_attempt_time=now + settings.retry_after(run.attempt) if outcome.kind == "Retryable" else None,
+        tf_job_name=seen.job.name if seen.job else _kept_job(sync, run),
+        # Pods are named once they run, so that a pod that merely appears costs no write of its own.
+        pod_names=tuple(pod.name for pod in seen.pods) if outcome.kind != "Starting" and seen.pods else None,
+        start_time=started,
+        completion_time=completed,
+        duration=duration_text(completed - started) if completed and started else None,
+        counts=_counts(seen.report),
+        manifest_digest=seen.report.digest if seen.report and outcome.kind == "Succeeded" else None,
+        failures=_failures(seen.report),
+        log_tail=seen.log_tail or None,
+        conditions=_conditions(sync, run, outcome, now, settings),
+    )
+
+
+def invalid_spec_status(sync: Sync, now: datetime) -> Status:
+    """Return the status of a sync whose spec breaks a rule that admission did not know."""
+    outcome = Outcome("Permanent", Reason.INVALID_SPEC, sync.spec_error or "")
+    return sync.status.model_copy(
+        update={
+            "observed_generation": sync.generation,
+            "phase": Phase.FAILED,
+            "next_attempt_time": None,
+            # Once the spec is mended it must run, even if it is the one from before.
+            "spec_digest": None,
+            "conditions": _conditions(sync, Run(sync.generation, 0, ""), outcome, now, Settings()),
+        }
+    )
+
+
+def _kept_start(sync: Sync, run: Run) -> datetime | None:
+    return None if is_new(sync, run) else sync.status.start_time
+
+
+def _kept_job(sync: Sync, run: Run) -> str | None:
+    return None if is_new(sync, run) else sync.status.tf_job_name
+
+
+def _phase(outcome: Outcome) -> Phase:
+    return {
+        "Starting": Phase.STARTING,
+        "Running": Phase.RUNNING,
+        "Succeeded": Phase.SUCCEEDED,
+        "Retryable": Phase.RETRYING,
+        "Permanent": Phase.FAILED,
+    }[outcome.kind]
+
+
+def _counts(report: Report | None) -> Counts | None:
+    if report is None:
+        return None
+    files = report.files
+    return Counts(files=files.total, bytes=report.bytes.total, verified=files.verified, failed=files.failed)
+
+
+def _failures(report: Report | None) -> tuple[FileFailure, ...] | None:
+    if report is None or not report.failures:
+        return None
+    first = report.failures[:FAILURES_IN_STATUS]
+    return tuple(FileFailure(path=item.path, verdict=item.verdict, detail=item.detail) for item in first)
+
+
+def _conditions(sync: Sync, run: Run, outcome: Outcome, now: datetime, settings: Settings) -> tuple[Condition, ...]:
+    """The whole list: Ready always; Reconciling while work goes on; Stalled once it has failed for good."""
+    wanted: list[tuple[ConditionType, Literal["True", "False", "Unknown"], str, str]] = []
+    if outcome.kind == "Succeeded":
+        wanted = [(ConditionType.READY, "True", outcome.reason, outcome.message)]
+    elif outcome.kind == "Permanent":
+        wanted = [
+            (ConditionType.READY, "False", outcome.reason, outcome.message),
+            (ConditionType.STALLED, "True", outcome.reason, outcome.message),
+        ]
+    elif outcome.kind == "Retryable":
+        again = f"attempt {run.attempt} of {settings.max_attempts} failed ({outcome.reason}); another follows"
+        wanted = [
+            (ConditionType.READY, "False", outcome.reason, outcome.message),
+            (ConditionType.RECONCILING, "True", Reason.PROGRESSING_WITH_RETRY, again),
+        ]
+    else:
+        reason = Reason.PROGRESSING_WITH_RETRY if outcome.troubled or run.attempt > 1 else Reason.PROGRESSING
+        wanted = [
+            (ConditionType.READY, "False" if outcome.troubled else "Unknown", outcome.reason, outcome.message),
+            (ConditionType.RECONCILING, "True", reason, outcome.message),
+        ]
+    # A new run's conditions are new, so that the time they stand tells how long this run has waited.
+    before = sync.status if sync.status.run_generation == run.generation else Status()
+    return tuple(_condition(sync, before, now, *item) for item in wanted)
+
+
+def _condition(
+    sync: Sync,
+    last: Status,
+    now: datetime,
+    kind: ConditionType,
+    value: Literal["True", "False", "Unknown"],
+    reason: str,
+    message: str,
+) -> Condition:
+    before = last.condition(kind)
+    since = before.last_transition_time if before and before.status == value else now
+    return Condition(
+        type=kind,
+        status=value,
+        reason=reason,
+        message=message,
+        last_transition_time=since,
+        observed_generation=sync.generation,
+    )
+
+
+def duration_text(span: timedelta) -> str:
+    """Return a span as Kubernetes writes durations: 45s, 1m30s, 2h0m5s."""
+    seconds = max(0, round(span.total_seconds()))
+    hours, rest = divmod(seconds, 3600)
+    minutes, seconds = divmod(rest, 60)
+    if hours:
+        return f"{hours}h{minutes}m{seconds}s"
+    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
