@@ -104,7 +104,7 @@ class Reconciler:
         return await self._cluster.get_secret(sync.namespace, spec.secret_ref.name) if spec.secret_ref else {}
 
     async def _end_others(self, sync: Sync, name: str, jobs: list[Raw], pods: list[Raw]) -> Outcome | None:
-        """Delete the TFJobs of other runs; while their pods still write, this run would verify a mixture, so it waits."""
+        """Delete the TFJobs of other runs; this run waits for their pods, or it would verify a mixture."""
         for job in jobs:
             if job["metadata"]["name"] != name and "deletionTimestamp" not in job["metadata"]:
                 await self._cluster.delete_tfjob(sync.namespace, job["metadata"]["name"])

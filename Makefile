@@ -1,0 +1,65 @@
+# The project's commands; `make` alone lists them. Each sets up what it needs: uv and its Python environment from the
+# lock, the local Kubernetes from pinned Go modules. What is slow to make is kept outside the tree, see CONTRIBUTING.md.
+
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+SOURCES := operator/src job_image/src deploy/local tests
+CRD := crd/pachydermsyncs.sync.pachyderm.io.yaml
+
+export UV_PYTHON_DOWNLOADS := never
+# A cache on another file system than the tree cannot be linked from; that is no reason for a warning.
+export UV_LINK_MODE ?= $(shell [ "$$(stat -c %d . 2>/dev/null)" = "$$(stat -c %d $${UV_CACHE_DIR:-$$HOME} 2>/dev/null)" ] && echo hardlink || echo copy)
+
+.PHONY: help setup generate verify test unit integration contract demo bench clean
+
+help: ## List the commands.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.synced ## Make the Python environment from the lock.
+
+.venv/.synced: pyproject.toml uv.lock operator/pyproject.toml job_image/pyproject.toml deploy/local/pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+		|| { echo "Python 3.11 is missing: install it (Debian 12: apt-get install python3.11), or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@uv="$$($(PYTHON) deploy/local/bootstrap_uv.py)" && echo "==> Python environment from uv.lock" >&2 \
+		&& "$$uv" sync --locked --python "$(PYTHON)" && touch $@
+
+generate: .venv/.synced ## Write everything that is generated: the CRD, formatted sources, the lock.
+	$(BIN)/python -m s3sync_operator.crd > $(CRD)
+	$(BIN)/ruff format -q $(SOURCES)
+
+verify: .venv/.synced ## Lint, types, architecture; fail if anything generated is not as committed.
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy operator/src job_image/src deploy/local/src tests
+	$(BIN)/lint-imports
+	$(BIN)/python -m s3sync_operator.crd | diff -u $(CRD) - \
+		|| { echo "$(CRD) is not as generated: run 'make generate' and commit" >&2; exit 1; }
+	"$$($(PYTHON) deploy/local/bootstrap_uv.py)" lock --check
+
+test: .venv/.synced ## All tests but e2e: unit, job, contract, integration on a real API server.
+	$(BIN)/python -m s3sync_local build
+	$(BIN)/pytest tests
+
+unit: .venv/.synced ## The tests that need no server (seconds).
+	$(BIN)/pytest tests/unit
+
+integration: .venv/.synced ## The tests on a real API server.
+	$(BIN)/python -m s3sync_local build
+	$(BIN)/pytest tests/integration
+
+contract: .venv/.synced ## What we hold of Pachyderm, against the stand-in or S3_ENDPOINT=http://host:port.
+	$(BIN)/pytest tests/contract
+
+demo: .venv/.synced ## The main job on a local Kubernetes; KEEP=1 leaves it up until Ctrl-C.
+	@exec $(BIN)/python -m s3sync_local.demo $(if $(KEEP),--keep)
+
+bench: .venv/.synced ## Time s3sync-job against the seed's way, in one run.
+	$(BIN)/python job_image/bench/bench_copy.py
+
+clean: ## Remove what was made in the tree; the caches outside stay.
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

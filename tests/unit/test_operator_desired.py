@@ -1,0 +1,94 @@
+import re
+
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3sync_operator.api import parse_spec
+from s3sync_operator.desired import Credentials, Run, credentials_of, endpoint_url, run_name, tfjob
+from s3sync_operator.settings import Settings
+from tests.support import objects
+
+RUN = Run(generation=1, attempt=1, digest="d")
+DNS_1035 = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
+
+
+def container(secret_keys: frozenset[str] = frozenset(), **spec: object) -> dict[str, object]:
+    sync = objects.sync(**spec)
+    assert sync.spec
+    job = tfjob(sync, sync.spec, RUN, Settings(), secret_keys)
+    template = job["spec"]["tfReplicaSpecs"]["Worker"]["template"]
+    found: dict[str, object] = template["spec"]["containers"][0]
+    return found
+
+
+@given(st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", fullmatch=True))
+def test_any_name_of_a_sync_gives_a_tfjob_name_whose_pods_and_services_have_valid_names(name: str) -> None:
+    found = run_name(objects.sync(name), RUN)
+    assert DNS_1035.fullmatch(found)
+    assert len(f"{found}-worker-9999") <= 63
+
+
+def test_each_attempt_generation_and_spec_has_its_own_name() -> None:
+    runs = [RUN, Run(1, 2, "d"), Run(2, 1, "d"), Run(1, 1, "e")]
+    assert len({run_name(objects.sync(), run) for run in runs}) == len(runs)
+
+
+def test_long_names_that_begin_alike_stay_apart_by_the_uid() -> None:
+    raw = objects.sync_object("a" * 200)
+    other = {**raw, "metadata": {**raw["metadata"], "uid": "another"}}
+    from s3sync_operator.api import parse_sync
+
+    assert run_name(parse_sync(raw), RUN) != run_name(parse_sync(other), RUN)
+
+
+def test_rendering_twice_gives_the_same_bytes() -> None:
+    sync = objects.sync(inputPath="/data", secretRef={"name": "s"})
+    assert sync.spec
+    once, again = (yaml.safe_dump(tfjob(sync, sync.spec, RUN, Settings(), frozenset())) for _ in range(2))
+    assert once == again
+
+
+def test_a_bare_host_and_port_means_http() -> None:
+    assert endpoint_url(parse_spec({"repo": "r", "endpoint": "pachd:600"}), Settings()) == "http://pachd:600"
+    assert endpoint_url(parse_spec({"repo": "r", "endpoint": "https://pachd/"}), Settings()) == "https://pachd"
+    assert endpoint_url(parse_spec({"repo": "r"}), Settings(default_endpoint="gw:80")) == "http://gw:80"
+
+
+def test_a_path_that_starts_with_a_dash_is_not_taken_for_a_flag() -> None:
+    assert container(inputPath="-rf")["args"] == ["--bucket=master.testrepo", "--inputpath=-rf"]
+
+
+def test_credentials_reach_the_pod_as_references_only() -> None:
+    env = container(frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}), secretRef={"name": "keys"})["env"]
+    assert {item["name"]: item.get("valueFrom") for item in env if item["name"].startswith("AWS")} == {  # type: ignore[attr-defined]
+        "AWS_ACCESS_KEY_ID": {"secretKeyRef": {"name": "keys", "key": "AWS_ACCESS_KEY_ID"}},
+        "AWS_SECRET_ACCESS_KEY": {"secretKeyRef": {"name": "keys", "key": "AWS_SECRET_ACCESS_KEY"}},
+    }
+
+
+def test_a_token_serves_as_both_keys() -> None:
+    env = container(frozenset({"token"}), secretRef={"name": "keys"})["env"]
+    keys = [item["valueFrom"]["secretKeyRef"]["key"] for item in env if item["name"].startswith("AWS")]  # type: ignore[attr-defined]
+    assert keys == ["token", "token"]
+
+
+def test_a_secret_gives_credentials_by_token_or_by_both_keys() -> None:
+    assert credentials_of({"token": "t"}) == Credentials("t", "t")
+    assert credentials_of({"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}) == Credentials("a", "s")
+    assert credentials_of({"AWS_ACCESS_KEY_ID": "a"}) is None
+    assert credentials_of({"token": ""}) is None
+
+
+def test_credentials_do_not_show_themselves() -> None:
+    assert "hunter2" not in repr(Credentials("hunter2", "hunter2"))
+
+
+def test_the_labels_of_the_sync_are_not_copied_to_its_children() -> None:
+    raw = objects.sync_object()
+    raw["metadata"]["labels"] = {"app.kubernetes.io/instance": "argo-app"}
+    from s3sync_operator.api import parse_sync
+
+    sync = parse_sync(raw)
+    assert sync.spec
+    assert "argo-app" not in yaml.safe_dump(tfjob(sync, sync.spec, RUN, Settings(), frozenset()))

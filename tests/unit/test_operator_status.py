@@ -1,0 +1,241 @@
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3sync_operator.api import Phase, Reason, Status, Sync, parse_sync
+from s3sync_operator.desired import Run, run_name
+from s3sync_operator.observed import NOTHING, Observation, observe
+from s3sync_operator.settings import Settings
+from s3sync_operator.status import Outcome, current_run, duration_text, invalid_spec_status, judge, status_after
+from tests.support import objects
+from tests.support.objects import RUNNING, pod_object, terminated, tfjob_object, waiting
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+SOON = NOON + timedelta(seconds=20)
+LATE = NOON + timedelta(hours=1)
+SETTINGS = Settings(max_attempts=3, retry_delay=10, start_deadline=600)
+REPORTS = Path(__file__).parent.parent / "golden" / "report"
+
+
+def report(name: str) -> str:
+    return json.dumps(json.loads((REPORTS / f"{name}.json").read_text()))
+
+
+def seen(*pods: dict[str, Any], condition: str = "Created", message: str = "", deleting: bool = False) -> Observation:
+    return observe(tfjob_object("job", condition=condition, message=message, deleting=deleting), pods, {})
+
+
+def pod(phase: str = "Pending", **more: Any) -> dict[str, Any]:
+    return pod_object("job", phase, **more)
+
+
+CASES: list[tuple[str, Observation, datetime, tuple[str, str]]] = [
+    ("a job without a pod yet is starting", seen(), SOON, ("Starting", "Progressing")),
+    ("a pod that pulls its image is starting", seen(pod(state=waiting("ContainerCreating"))), SOON, ("Starting", "Progressing")),
+    ("a running container is running", seen(pod("Running", state=RUNNING)), SOON, ("Running", "Progressing")),
+    (
+        "a report of success is success, though the TFJob does not say so yet",
+        seen(pod("Succeeded", state=terminated(0, report("verified")))),
+        SOON,
+        ("Succeeded", "Verified"),
+    ),
+    (
+        "a report of a difference is final",
+        seen(pod("Failed", state=terminated(1, report("content-differs"))), condition="Failed"),
+        SOON,
+        ("Permanent", "ContentDiffers"),
+    ),
+    (
+        "a report of an unreachable endpoint may be mended by a retry",
+        seen(pod("Failed", state=terminated(160, report("endpoint-unreachable"))), condition="Failed"),
+        SOON,
+        ("Retryable", "EndpointUnreachable"),
+    ),
+    ("an exit code below 128 without a report is final", seen(pod("Failed", state=terminated(7))), SOON, ("Permanent", "PodCrashed")),
+    ("an exit code from 128 without a report may be mended", seen(pod("Failed", state=terminated(139))), SOON, ("Retryable", "PodCrashed")),
+    (
+        "memory that does not suffice has its own reason",
+        seen(pod("Failed", state=terminated(137, reason="OOMKilled"))),
+        SOON,
+        ("Retryable", "OutOfMemory"),
+    ),
+    (
+        "an evicted pod may be mended, whatever it reported while it was ended",
+        seen(pod("Failed", state=terminated(143, report("endpoint-unreachable")), reason="Evicted", message="low on memory")),
+        SOON,
+        ("Retryable", "PodEvicted"),
+    ),
+    (
+        "a pod evicted through the API says so in a condition",
+        seen(pod("Failed", state=terminated(143), conditions=[{"type": "DisruptionTarget", "status": "True"}])),
+        SOON,
+        ("Retryable", "PodEvicted"),
+    ),
+    ("a TFJob that is being deleted is gone", seen(pod("Running", state=RUNNING), deleting=True), SOON, ("Retryable", "TFJobDeleted")),
+    ("a TFJob that does not exist is gone", observe(None, [], {}), SOON, ("Retryable", "TFJobDeleted")),
+    ("a job that ends well without a report proves nothing", seen(pod("Succeeded", state=terminated(0))), SOON, ("Permanent", "ReportMissing")),
+    ("a TFJob that succeeded and lost its pods proves nothing", seen(condition="Succeeded"), SOON, ("Permanent", "ReportMissing")),
+    (
+        "a TFJob past its deadline says so",
+        seen(condition="Failed", message="TFJob x has failed because it was active longer than specified deadline"),
+        SOON,
+        ("Retryable", "DeadlineExceeded"),
+    ),
+    ("an image that cannot be pulled is trouble", seen(pod(state=waiting("ImagePullBackOff", "Back-off"))), SOON, ("Starting", "ImagePullFailed")),
+    ("after the deadline it is final", seen(pod(state=waiting("ErrImagePull"))), LATE, ("Permanent", "ImagePullFailed")),
+    ("an image name that cannot be parsed is final at once", seen(pod(state=waiting("InvalidImageName"))), SOON, ("Permanent", "ImagePullFailed")),
+    ("a pod whose Secret is missing is trouble", seen(pod(state=waiting("CreateContainerConfigError"))), SOON, ("Starting", "PodConfigError")),
+    (
+        "a pod that fits on no node is trouble, and stays retryable",
+        seen(pod(conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3"}])),
+        LATE,
+        ("Retryable", "PodUnschedulable"),
+    ),
+    ("no pod within the deadline points at the training-operator", seen(), LATE, ("Retryable", "PodNotCreated")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("seen", "now", "outcome"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_an_observation_is_judged(seen: Observation, now: datetime, outcome: tuple[str, str]) -> None:
+    found = judge(seen, now, SETTINGS)
+    assert (found.kind, found.reason) == outcome
+    assert found.message
+
+
+def after(sync: Sync, outcome: Outcome, observation: Observation = NOTHING, now: datetime = SOON) -> Status:
+    assert sync.spec
+    return status_after(sync, sync.spec, current_run(sync, sync.spec, now), outcome, observation, now, SETTINGS)
+
+
+def with_status(status: Status, generation: int = 1, **spec: Any) -> Sync:
+    return parse_sync(
+        objects.sync_object(generation=generation, status=status.model_dump(by_alias=True, mode="json"), **spec)
+    )
+
+
+RETRYABLE = Outcome("Retryable", "EndpointUnreachable", "cannot reach it")
+STARTING = Outcome("Starting", "Progressing", "waits")
+SUCCEEDED = Outcome("Succeeded", "Verified", "2 files")
+
+
+def kinds(status: Status) -> dict[str, str]:
+    return {condition.type: condition.status for condition in status.conditions}
+
+
+def test_a_starting_run_is_reconciling_and_not_yet_ready() -> None:
+    assert kinds(after(objects.sync(), STARTING)) == {"Ready": "Unknown", "Reconciling": "True"}
+
+
+def test_a_verified_run_is_ready_and_nothing_else() -> None:
+    assert kinds(after(objects.sync(), SUCCEEDED)) == {"Ready": "True"}
+
+
+def test_passing_trouble_is_reconciling_with_retry_and_names_its_reason_in_ready() -> None:
+    status = after(objects.sync(), RETRYABLE)
+    assert kinds(status) == {"Ready": "False", "Reconciling": "True"}
+    assert [condition.reason for condition in status.conditions] == ["EndpointUnreachable", "ProgressingWithRetry"]
+    assert status.next_attempt_time == SOON + timedelta(seconds=10)
+
+
+def test_attempts_that_are_used_up_are_stalled() -> None:
+    status = Status(
+        phase=Phase.RETRYING, spec_digest=spec_digest(), run_generation=1, attempt=2, next_attempt_time=NOON
+    )
+    stalled = after(with_status(status), RETRYABLE)
+    assert kinds(stalled) == {"Ready": "False", "Stalled": "True"}
+    assert stalled.phase == Phase.FAILED
+    assert "given up after 3 attempts" in stalled.conditions[0].message
+
+
+def spec_digest() -> str:
+    spec = objects.sync().spec
+    assert spec
+    return spec.digest
+
+
+def test_the_wait_between_attempts_doubles_up_to_its_limit() -> None:
+    settings = Settings(retry_delay=10, retry_delay_max=60)
+    assert [settings.retry_after(attempt).seconds for attempt in range(1, 6)] == [10, 20, 40, 60, 60]
+
+
+def test_the_next_attempt_is_due_at_its_time_and_not_before() -> None:
+    waiting_sync = with_status(after(objects.sync(), RETRYABLE))
+    assert waiting_sync.spec
+    assert current_run(waiting_sync, waiting_sync.spec, SOON).attempt == 1
+    assert current_run(waiting_sync, waiting_sync.spec, SOON + timedelta(seconds=10)).attempt == 2
+
+
+def test_a_changed_spec_begins_a_new_run_at_its_first_attempt() -> None:
+    changed = with_status(after(objects.sync(), RETRYABLE), generation=2, inputPath="other")
+    assert changed.spec
+    assert current_run(changed, changed.spec, SOON) == Run(2, 1, changed.spec.digest)
+
+
+def test_a_new_generation_that_means_the_same_is_the_same_run() -> None:
+    same = with_status(after(objects.sync(), SUCCEEDED), generation=2, branch="master")
+    assert same.spec
+    assert current_run(same, same.spec, SOON).generation == 1
+
+
+def test_going_back_to_an_earlier_spec_is_a_new_run_with_a_new_name() -> None:
+    first = objects.sync()
+    assert first.spec
+    back = with_status(Status(spec_digest="another", run_generation=2, attempt=1), generation=3)
+    assert back.spec
+    runs = (current_run(first, first.spec, NOON), current_run(back, back.spec, NOON))
+    assert run_name(first, runs[0]) != run_name(back, runs[1])
+
+
+def test_a_condition_keeps_the_time_of_its_last_change() -> None:
+    started = with_status(after(objects.sync(), STARTING, now=NOON))
+    running = after(started, Outcome("Running", "Progressing", "copies"), now=SOON)
+    assert {condition.last_transition_time for condition in running.conditions} == {NOON}
+
+
+def test_a_spec_that_breaks_a_rule_is_stalled_and_runs_once_it_is_mended() -> None:
+    broken = with_status(after(objects.sync(), SUCCEEDED), generation=2, repo="no spaces")
+    status = invalid_spec_status(broken, SOON)
+    assert kinds(status) == {"Ready": "False", "Stalled": "True"}
+    assert status.conditions[0].reason == Reason.INVALID_SPEC
+    assert "spec.repo" in status.conditions[0].message
+    mended = with_status(status, generation=3)
+    assert mended.spec
+    assert current_run(mended, mended.spec, SOON).generation == 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (1.4, "1s"), (59, "59s"), (90, "1m30s"), (7205, "2h0m5s"), (-1, "0s")]
+)
+def test_a_duration_is_written_as_kubernetes_does(seconds: float, text: str) -> None:
+    assert duration_text(timedelta(seconds=seconds)) == text
+
+
+OUTCOMES = st.builds(
+    Outcome,
+    kind=st.sampled_from(["Starting", "Running", "Succeeded", "Retryable", "Permanent"]),
+    reason=st.sampled_from(["Progressing", "EndpointUnreachable"]),
+    message=st.text(max_size=10),
+    troubled=st.booleans(),
+)
+
+
+@given(st.lists(OUTCOMES, min_size=1, max_size=8))
+def test_any_sequence_of_outcomes_leads_to_a_status_that_kstatus_can_read(outcomes: list[Outcome]) -> None:
+    sync, now = objects.sync(), NOON
+    for outcome in outcomes:
+        now += timedelta(seconds=400)
+        status = after(sync, outcome, now=now)
+        present = kinds(status)
+        assert "Ready" in present
+        assert not ("Reconciling" in present and "Stalled" in present)
+        assert set(present.values() if present["Ready"] == "True" else []) <= {"True"}
+        assert all(value == "True" for kind, value in present.items() if kind != "Ready")
+        assert status.observed_generation == 1
+        assert all(condition.observed_generation == 1 for condition in status.conditions)
+        sync = with_status(status)
+        assert sync.status.conditions, "a status survives being written and read"
