@@ -1,1 +1,1 @@
-"""TODO."""
+"""A real Kubernetes on one machine, without containers and without root; see LocalCluster in `cluster`."""

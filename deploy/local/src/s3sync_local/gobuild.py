@@ -72,12 +72,13 @@ class GoBuilder:
     def build(self, modules: Sequence[GoModule], target: Path) -> None:
         """Build every package of the modules side by side: one links while the other compiles, so no core idles."""
         started = time.monotonic()
-        with ThreadPoolExecutor(len(modules)) as pool:
+        with ThreadPoolExecutor(max(1, len(modules))) as pool:
             try:
                 futures = [pool.submit(self._build_module, module, target) for module in modules]
                 self._report_until_done(futures, started)
             finally:
                 self._stop()
+        self._stopped.clear()
 
     def module_dir(self, folder: str, module: str) -> Path:
         """Return where the module cache keeps the source of a required module."""

@@ -1,0 +1,183 @@
+"""The local Kubernetes cluster as its users see it: start it, reach it, stop it."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from s3sync_local import access, components, statedir
+from s3sync_local.binaries import Binaries, ensure_binaries
+from s3sync_local.components import Layout
+from s3sync_local.errors import ComponentError, KubectlError
+from s3sync_local.gobuild import Progress
+from s3sync_local.node.catalogue import Image
+from s3sync_local.owner import KeeperProcess
+from s3sync_local.paths import clusters_dir
+
+START_SECONDS = 240.0
+KUBECTL_SECONDS = 60.0
+NODE_NAME = "local"
+
+
+def no_progress(_text: str) -> None:
+    """Take a progress line and show it to nobody."""
+
+
+class LocalCluster:
+    """A real Kubernetes on the loopback interface: etcd, API server, controllers, training-operator, a node.
+
+    state_dir must be absent or empty; without one a directory in the cache is used. Either is removed at the stop.
+    images says which directories stand for which container images, as a mapping or as the node's catalogue file.
+    With detach the cluster stays when this process ends, until `python -m s3sync_local down`.
+
+    start() raises LocalClusterError's subclasses and then leaves nothing running; only the logs stay.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path | None = None,
+        *,
+        training_operator: bool = True,
+        node: bool = True,
+        images: Mapping[str, Image] | Path | None = None,
+        detach: bool = False,
+        progress: Progress = no_progress,
+    ) -> None:
+        self._given_state_dir = state_dir
+        self._training_operator, self._node, self._images = training_operator, node, images
+        self._detach, self._progress = detach, progress
+        self._keeper: KeeperProcess | None = None
+        self._layout: Layout | None = None
+        self._binaries: Binaries | None = None
+        self._server = ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def state_dir(self) -> Path:
+        """The directory of everything that belongs to this cluster."""
+        return self._started_layout().root
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self._started_layout().kubeconfig(access.ADMIN)
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        self._started_layout()
+        return self._server
+
+    @property
+    def ca(self) -> Path:
+        """The certificate (PEM) of the authority that signed the API server's."""
+        return self._started_layout().pki / "ca.crt"
+
+    @property
+    def audit_log(self) -> Path:
+        """The API server's audit log: an Event (audit.k8s.io/v1, Metadata) a line for each answered request."""
+        return self._started_layout().audit_log
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the components' logs, `<component>.log`."""
+        return self._started_layout().logs
+
+    def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
+        """Return the kubeconfig of any user in any groups, who may do what RBAC grants them and no more."""
+        return access.write_kubeconfig(self._started_layout(), self._server, f"user-{user}", user, groups)
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = KUBECTL_SECONDS) -> str:
+        """Run kubectl as administrator and return its standard output; raises KubectlError with what it says."""
+        binaries, flags = self._binaries, components.kubectl_flags(self._started_layout())
+        assert binaries is not None  # noqa: S101 - set with the layout.
+        try:
+            ran = subprocess.run(
+                [binaries.kubectl, *flags, *arguments],
+                input=stdin,
+                stdin=subprocess.DEVNULL if stdin is None else None,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise KubectlError(f"kubectl {' '.join(arguments)} did not end within {timeout:.0f} s") from error
+        if ran.returncode:
+            self.check()
+            raise KubectlError(f"kubectl {' '.join(arguments)}: {ran.stderr.strip()}")
+        return ran.stdout
+
+    def create_namespace(self, name: str) -> None:
+        """Create a namespace and wait for its default service account, without which no pod can be created in it."""
+        self.kubectl("create", "namespace", name)
+        self.kubectl("wait", "--for=create", "serviceaccount/default", f"--namespace={name}", "--timeout=30s")
+
+    def check(self) -> None:
+        """Raise ComponentError where the cluster has ended by itself, with the keeper's reason."""
+        if self._keeper is not None and self._keeper.has_ended():
+            raise self._keeper.failure()
+
+    def start(self) -> None:
+        """Build what is missing, start all components and return when all are ready."""
+        self._binaries = ensure_binaries(self._progress)
+        clusters_dir().mkdir(parents=True, exist_ok=True)
+        statedir.sweep(clusters_dir())
+        root = self._given_state_dir or Path(tempfile.mkdtemp(dir=clusters_dir(), prefix=f"{os.getpid()}-"))
+        lock = statedir.claim(root.resolve())
+        self._layout = Layout(root.resolve())
+        try:
+            self._layout.logs.mkdir()
+            self._keeper = KeeperProcess(self._keeper_flags(self._layout), self._layout.logs / "keeper.log", lock)
+            self._server = self._keeper.wait_until_ready(self._progress, START_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            os.close(lock)
+
+    def stop(self) -> None:
+        """Stop all in order and remove the state directory; may be called again."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None and self._layout is not None and keeper.stop():
+            statedir.remove(self._layout.root)
+
+    def leave(self) -> None:
+        """Let go of a detached cluster: it goes on without this process, until `python -m s3sync_local down`."""
+        if self._detach:
+            self._keeper = None
+
+    def _started_layout(self) -> Layout:
+        if self._layout is None:
+            raise ComponentError("the local cluster is not started; call start() or use it as a context manager")
+        return self._layout
+
+    def _keeper_flags(self, layout: Layout) -> list[str]:
+        flags = ["--state-dir", str(layout.root)]
+        flags += [] if self._detach else ["--owner-pid", str(os.getpid())]
+        flags += [] if self._training_operator else ["--no-training-operator"]
+        if self._node:
+            flags += ["--node", NODE_NAME, "--images", str(self._catalogue(layout))]
+        return flags
+
+    def _catalogue(self, layout: Layout) -> Path:
+        """Return the node's catalogue file; without images it knows one, `python`, which is this very Python."""
+        if isinstance(self._images, Path):
+            return self._images.resolve()
+        images = self._images or {"python": Image(path=(Path(sys.executable).parent,))}
+        path = layout.root / "images.yaml"
+        path.write_text(json.dumps({"images": {name: image.model_dump(mode="json") for name, image in images.items()}}))
+        return path

@@ -1,0 +1,213 @@
+"""The command lines of the cluster's components: pure, so that what runs can be read and tested in one place."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import quote
+
+LOOPBACK = "127.0.0.1"
+SERVICE_RANGE = "10.96.0.0/16"
+SERVICE_IP = "10.96.0.1"
+ISSUER = "https://kubernetes.default.svc.cluster.local"
+
+CONTROLLERS = (
+    # Deletion of owned objects and of namespaces' content, the default service account of each namespace with its
+    # tokens and CA bundle, and the built-in roles that collect others. Whatever runs pods is the local node's part.
+    "garbage-collector-controller",
+    "namespace-controller",
+    "serviceaccount-controller",
+    "serviceaccount-token-controller",
+    "root-ca-certificate-publisher-controller",
+    "clusterrole-aggregation-controller",
+)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The loopback ports of one cluster."""
+
+    COUNT: ClassVar[int] = 5
+
+    api: int
+    etcd: int
+    etcd_peer: int
+    webhook: int
+    probe: int
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return f"https://{LOOPBACK}:{self.api}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where one cluster's files lie below its state directory."""
+
+    root: Path
+
+    @property
+    def pki(self) -> Path:
+        """Certificates and keys."""
+        return self.root / "pki"
+
+    @property
+    def logs(self) -> Path:
+        """One log a component, and the audit log."""
+        return self.root / "logs"
+
+    @property
+    def audit_log(self) -> Path:
+        """The API server's audit log: one JSON object (audit.k8s.io/v1 Event) a line."""
+        return self.logs / "audit.log"
+
+    @property
+    def audit_policy(self) -> Path:
+        """What the audit log holds."""
+        return self.root / "audit-policy.yaml"
+
+    @property
+    def info(self) -> Path:
+        """The facts about a running cluster, JSON, written once it is ready."""
+        return self.root / "cluster.json"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the keeper for as long as the cluster runs."""
+        return self.root / "keeper.lock"
+
+    @property
+    def etcd_data(self) -> Path:
+        """etcd's data."""
+        return self.root / "etcd"
+
+    @property
+    def operator_tmp(self) -> Path:
+        """TMPDIR of the training-operator, whose webhook server looks below it for its certificate."""
+        return self.root / "training-operator"
+
+    @property
+    def webhook_certificates(self) -> Path:
+        """The certificate that the training-operator's webhook serves with (a path of controller-runtime's)."""
+        return self.operator_tmp / "k8s-webhook-server" / "serving-certs"
+
+    @property
+    def kubeconfigs(self) -> Path:
+        """One kubeconfig for each user and component."""
+        return self.root / "kubeconfigs"
+
+    def kubeconfig(self, name: str) -> Path:
+        """The kubeconfig of a user or component."""
+        return self.kubeconfigs / f"{quote(name, safe=':')}.yaml"
+
+
+def etcd_flags(layout: Layout, ports: Ports) -> list[str]:
+    """Return etcd's flags; it takes only clients that the cluster's own authority has signed."""
+    client, peer = f"https://{LOOPBACK}:{ports.etcd}", f"http://{LOOPBACK}:{ports.etcd_peer}"
+    return [
+        f"--data-dir={layout.etcd_data}",
+        # The data lives as long as the cluster and no longer: nothing is gained by waiting for the disk.
+        "--unsafe-no-fsync",
+        f"--listen-client-urls={client}",
+        f"--advertise-client-urls={client}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=default={peer}",
+        f"--cert-file={layout.pki / 'etcd.crt'}",
+        f"--key-file={layout.pki / 'etcd.key'}",
+        f"--trusted-ca-file={layout.pki / 'ca.crt'}",
+        "--client-cert-auth",
+        "--log-level=warn",
+    ]
+
+
+def apiserver_flags(layout: Layout, ports: Ports) -> list[str]:
+    """Return kube-apiserver's flags: the defaults of a real cluster, on the loopback interface, with an audit log."""
+    pki = layout.pki
+    return [
+        f"--bind-address={LOOPBACK}",
+        f"--advertise-address={LOOPBACK}",
+        f"--secure-port={ports.api}",
+        f"--etcd-servers=https://{LOOPBACK}:{ports.etcd}",
+        f"--etcd-cafile={pki / 'ca.crt'}",
+        f"--etcd-certfile={pki / 'etcd.crt'}",
+        f"--etcd-keyfile={pki / 'etcd.key'}",
+        f"--client-ca-file={pki / 'ca.crt'}",
+        f"--tls-cert-file={pki / 'apiserver.crt'}",
+        f"--tls-private-key-file={pki / 'apiserver.key'}",
+        f"--service-account-issuer={ISSUER}",
+        f"--service-account-key-file={pki / 'service-account.key'}",
+        f"--service-account-signing-key-file={pki / 'service-account.key'}",
+        f"--service-cluster-ip-range={SERVICE_RANGE}",
+        "--authorization-mode=Node,RBAC",
+        "--allow-privileged=true",
+        # The endpoints of the `kubernetes` Service must not be a loopback address, and nobody here needs them.
+        "--endpoint-reconciler-type=none",
+        # Logs are fetched from the local node by its address.
+        "--kubelet-preferred-address-types=InternalIP",
+        f"--kubelet-client-certificate={pki / 'kubelet-client.crt'}",
+        f"--kubelet-client-key={pki / 'kubelet-client.key'}",
+        f"--audit-policy-file={layout.audit_policy}",
+        f"--audit-log-path={layout.audit_log}",
+        "--profiling=false",
+    ]
+
+
+def controller_manager_flags(layout: Layout) -> list[str]:
+    """Return kube-controller-manager's flags: only the controllers that these clusters need, and no port."""
+    return [
+        f"--kubeconfig={layout.kubeconfig('kube-controller-manager')}",
+        f"--controllers={','.join(CONTROLLERS)}",
+        "--use-service-account-credentials",
+        f"--service-account-private-key-file={layout.pki / 'service-account.key'}",
+        f"--root-ca-file={layout.pki / 'ca.crt'}",
+        "--leader-elect=false",
+        "--secure-port=0",
+        "--profiling=false",
+    ]
+
+
+def training_operator_flags(layout: Layout, ports: Ports) -> list[str]:
+    """Return training-operator's flags: TFJobs alone, several at once; its webhook's address cannot be chosen."""
+    return [
+        f"--kubeconfig={layout.kubeconfig('training-operator')}",
+        "--enable-scheme=tfjob",
+        "--controller-threads=8",
+        "--metrics-bind-address=0",
+        f"--health-probe-bind-address={LOOPBACK}:{ports.probe}",
+        f"--webhook-server-port={ports.webhook}",
+        "--zap-log-level=info",
+    ]
+
+
+def node_flags(layout: Layout, name: str, images: Path | None) -> list[str]:
+    """Return the local node's flags after `python -m s3sync_local.node`."""
+    flags = ["--kubeconfig", str(layout.kubeconfig("local-node")), "--name", name]
+    return [*flags, "--images", str(images)] if images else flags
+
+
+def kubectl_flags(layout: Layout) -> list[str]:
+    """Return the flags of every kubectl call as administrator; its caches stay with the cluster, not in the home."""
+    return [f"--kubeconfig={layout.kubeconfig('admin')}", f"--cache-dir={layout.root / 'kubectl-cache'}"]
+
+
+def kubeconfig(server: str, ca: str, certificate: str, key: str, user: str) -> dict[str, object]:
+    """Return a kubeconfig whose certificates (base64 of PEM) stand in it, so that one file is all a client needs."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "local",
+        "clusters": [{"name": "local", "cluster": {"server": server, "certificate-authority-data": ca}}],
+        "users": [{"name": user, "user": {"client-certificate-data": certificate, "client-key-data": key}}],
+        "contexts": [{"name": "local", "context": {"cluster": "local", "user": user}}],
+    }
+
+
+def audit_policy() -> dict[str, object]:
+    """Return the audit policy: who did what to which object, once a request, when its answer is complete."""
+    return {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [{"level": "Metadata"}],
+    }

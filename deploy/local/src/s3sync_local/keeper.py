@@ -1,0 +1,237 @@
+"""The process that owns a local cluster: it starts the components, watches them and its owner, and stops them in order.
+
+A process of its own, because whatever happens to the owner (an exception, Ctrl-C, SIGTERM, SIGKILL) must end the
+cluster in the right order. It is single-threaded, so that the kernel's parent-death signal covers its own end too.
+It writes one JSON object a line to its standard output: `progress`, `ready`, or `failed` with the error's text.
+"""
+
+import argparse
+import http.client
+import json
+import logging
+import os
+import shutil
+import signal
+import ssl
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from s3sync_local import access, components, statedir, training_operator
+from s3sync_local.binaries import Binaries, ensure_binaries
+from s3sync_local.components import LOOPBACK, Layout, Ports
+from s3sync_local.errors import ComponentError, LocalClusterError
+from s3sync_local.pki import Authority, service_account_key, write_private
+from s3sync_local.processes import become_subreaper, free_ports
+from s3sync_local.supervisor import StopRequested, Supervisor
+
+log = logging.getLogger(__name__)
+
+MUTEX_SECONDS = 120.0
+WATCH_SECONDS = 1.0
+START_ATTEMPTS = 3
+PORT_TAKEN = "address already in use"
+
+Tell = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the keeper is asked to run; owner is the pid whose end ends the cluster, None where none does."""
+
+    layout: Layout
+    owner: int | None = None
+    training_operator: bool = True
+    node: str | None = None
+    images: Path | None = None
+
+
+class Keeper:
+    """Runs one cluster from its start to its end; `run` returns the exit code."""
+
+    def __init__(self, plan: Plan, binaries: Binaries, tell: Tell) -> None:
+        self._plan, self._layout, self._binaries, self._tell = plan, plan.layout, binaries, tell
+        self._supervisor = Supervisor(plan.layout.logs, plan.owner)
+
+    def run(self) -> int:
+        """Start all, stay until told to stop, stop all in order, and remove the state directory."""
+        failed = True
+        try:
+            self._start_with_other_ports_if_taken()
+            self._stay()
+        except StopRequested:
+            failed = False
+        except LocalClusterError as error:
+            log.exception("the cluster ends")
+            self._tell("failed", str(error))
+        finally:
+            _ignore_signals()
+            self._supervisor.stop()
+            statedir.remove(self._layout.root, keep_logs=failed)
+        return int(failed)
+
+    def _stay(self) -> None:
+        while True:
+            self._supervisor.pause(WATCH_SECONDS)
+            self._supervisor.check()
+
+    def _start_with_other_ports_if_taken(self) -> None:
+        for attempt in range(1, START_ATTEMPTS + 1):
+            try:
+                self._start(Ports(*free_ports(Ports.COUNT)))
+            except ComponentError as error:
+                if attempt == START_ATTEMPTS or PORT_TAKEN not in str(error):
+                    raise
+                self._tell("progress", "another program took a port meanwhile; starting again with other ports")
+                self._supervisor.stop()
+            else:
+                return
+
+    def _start(self, ports: Ports) -> None:
+        prepare(self._layout, ports)
+        self._start_control_plane(ports)
+        if self._plan.training_operator:
+            self._start_training_operator(ports)
+        if self._plan.node:
+            self._start_node(self._plan.node)
+        self._kubectl("wait", "--for=create", "serviceaccount/default", "--namespace=default", "--timeout=30s")
+        self._write_info(ports)
+        self._tell("ready", ports.server)
+
+    def _start_control_plane(self, ports: Ports) -> None:
+        self._tell("progress", "starting etcd and kube-apiserver")
+        self._supervisor.launch("etcd", [str(self._binaries.etcd), *components.etcd_flags(self._layout, ports)])
+        apiserver = [str(self._binaries.kube_apiserver), *components.apiserver_flags(self._layout, ports)]
+        self._supervisor.launch("kube-apiserver", apiserver)
+        context = ssl.create_default_context(cafile=str(self._layout.pki / "ca.crt"))
+        self._supervisor.until(
+            lambda: is_ready(http.client.HTTPSConnection(LOOPBACK, ports.api, timeout=5, context=context)),
+            "kube-apiserver did not become ready",
+        )
+        manager = [str(self._binaries.kube_controller_manager), *components.controller_manager_flags(self._layout)]
+        self._supervisor.launch("kube-controller-manager", manager)
+
+    def _start_training_operator(self, ports: Ports) -> None:
+        self._tell("progress", "starting training-operator")
+        self._prepare_training_operator(ports)
+        waiting = "training-operator could not start while another local cluster starts its own"
+        command = [str(self._binaries.training_operator), *components.training_operator_flags(self._layout, ports)]
+        env = {"TMPDIR": str(self._layout.operator_tmp), "MY_POD_NAMESPACE": training_operator.NAMESPACE}
+        mutex = self._supervisor.until(training_operator.try_mutex, waiting, MUTEX_SECONDS)
+        with mutex, training_operator.expected_certificate():
+            self._supervisor.launch("training-operator", command, os.environ | env)
+            self._supervisor.until(
+                lambda: is_ready(http.client.HTTPConnection(LOOPBACK, ports.probe, timeout=5)),
+                "training-operator did not become ready",
+            )
+
+    def _prepare_training_operator(self, ports: Ports) -> None:
+        authority, server = training_operator.certificates()
+        self._layout.webhook_certificates.mkdir(parents=True, exist_ok=True)
+        server.write(self._layout.webhook_certificates, "tls")
+        webhooks = (self._binaries.manifests / "webhooks.yaml").read_text()
+        objects = training_operator.objects(authority, server, webhooks, ports.webhook)
+        self._apply(objects, [self._binaries.manifests / "crd.yaml", self._binaries.manifests / "cluster-role.yaml"])
+        self._kubectl("wait", "--for=condition=Established", "crd/tfjobs.kubeflow.org", "--timeout=30s")
+
+    def _start_node(self, name: str) -> None:
+        self._tell("progress", f"starting the local node {name}")
+        self._apply(access.node_access())
+        flags = components.node_flags(self._layout, name, self._plan.images)
+        self._supervisor.launch("local-node", [sys.executable, "-P", "-m", "s3sync_local.node", *flags])
+        self._kubectl("wait", "--for=create", f"node/{name}", "--timeout=30s")
+        self._kubectl("wait", "--for=condition=Ready", f"node/{name}", "--timeout=30s")
+
+    def _apply(self, objects: Sequence[object], files: Sequence[Path] = ()) -> None:
+        manifest = self._layout.root / "apply.json"
+        write_private(manifest, json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}).encode())
+        self._kubectl("apply", "--server-side", *[f"--filename={path}" for path in (manifest, *files)])
+        manifest.unlink()
+
+    def _kubectl(self, *arguments: str) -> None:
+        command = [str(self._binaries.kubectl), *components.kubectl_flags(self._layout), *arguments]
+        self._supervisor.run("kubectl", command, " ".join(arguments[:3]))
+
+    def _write_info(self, ports: Ports) -> None:
+        info = {
+            "server": ports.server,
+            "kubeconfig": str(self._layout.kubeconfig(access.ADMIN)),
+            "components": self._supervisor.pids(),
+        }
+        part = self._layout.info.with_suffix(".part")
+        part.write_text(json.dumps(info))
+        part.rename(self._layout.info)
+
+
+def prepare(layout: Layout, ports: Ports) -> None:
+    """Write certificates, kubeconfigs and the audit policy below the state directory."""
+    shutil.rmtree(layout.etcd_data, ignore_errors=True)  # From an attempt whose ports were taken.
+    for folder in (layout.pki, layout.logs, layout.kubeconfigs):
+        folder.mkdir(exist_ok=True)
+    authority = Authority.create("pachyderm-s3-sync-local")
+    authority.pair().write(layout.pki, "ca")
+    authority.server("etcd", [LOOPBACK]).write(layout.pki, "etcd")
+    names = [LOOPBACK, components.SERVICE_IP, "localhost", "kubernetes", "kubernetes.default.svc"]
+    authority.server("kube-apiserver", names).write(layout.pki, "apiserver")
+    authority.user("kube-apiserver-kubelet-client", ["system:masters"]).write(layout.pki, "kubelet-client")
+    write_private(layout.pki / "service-account.key", service_account_key())
+    layout.audit_policy.write_text(json.dumps(components.audit_policy()))
+    for name, user, groups in access.IDENTITIES:
+        access.write_kubeconfig(layout, ports.server, name, user, groups)
+
+
+def is_ready(connection: http.client.HTTPConnection) -> bool:
+    """Tell whether /readyz answers 200; a wrong certificate means that another server has the port, so it is not."""
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def tell(event: str, text: str) -> None:
+    """Write one line for the owner; it may be gone."""
+    with suppress(BrokenPipeError, ValueError):
+        sys.stdout.write(json.dumps({"event": event, "text": text}) + "\n")
+        sys.stdout.flush()
+
+
+def parse_plan(arguments: Sequence[str]) -> Plan:
+    """Return the plan that the command line (see LocalCluster) asks for."""
+    parser = argparse.ArgumentParser(prog="s3sync_local.keeper", description=__doc__)
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--owner-pid", type=int)
+    parser.add_argument("--training-operator", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--node")
+    parser.add_argument("--images", type=Path)
+    found = parser.parse_args(arguments)
+    return Plan(Layout(found.state_dir), found.owner_pid, found.training_operator, found.node, found.images)
+
+
+def main() -> None:
+    """Run the cluster that the command line asks for."""
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, _request_stop)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    become_subreaper()
+    plan = parse_plan(sys.argv[1:])
+    plan.layout.lock.write_text(str(os.getpid()))
+    sys.exit(Keeper(plan, ensure_binaries(lambda text: tell("progress", text)), tell).run())
+
+
+def _request_stop(_signum: int, _frame: FrameType | None) -> None:
+    raise StopRequested
+
+
+def _ignore_signals() -> None:
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""State directories of clusters: claimed by a lock that dies with its holder, swept when nobody holds it."""
+
+import fcntl
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from s3sync_local.components import Layout
+from s3sync_local.errors import StateDirError
+
+
+def claim(root: Path) -> int:
+    """Create the directory and lock it; returns the lock's descriptor, which keeps it for whoever inherits it.
+
+    Raises StateDirError where a cluster runs there, or where it holds files that no cluster of ours left.
+    """
+    layout = Layout(root)
+    if is_running(root):
+        raise StateDirError(
+            f"a local cluster is running in {root}; stop it (`python -m s3sync_local down`) or use another"
+        )
+    if layout.lock.exists():
+        shutil.rmtree(root)
+    elif root.exists() and any(root.iterdir()):
+        raise StateDirError(f"{root} is not empty and no local cluster's; name an absent or empty directory")
+    root.mkdir(parents=True, exist_ok=True)
+    root.chmod(0o700)
+    # The file appears under its name already locked, so that no sweep takes the new directory for a dead one.
+    part = root / f"{layout.lock.name}.part"
+    lock = os.open(part, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    part.rename(layout.lock)
+    return lock
+
+
+def is_running(root: Path) -> bool:
+    """Tell whether a keeper holds the directory's lock."""
+    try:
+        with Layout(root).lock.open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def keeper_pid(root: Path) -> int | None:
+    """Return the process id of the keeper that runs there, which it writes into its lock file when it starts."""
+    with suppress(FileNotFoundError, ValueError):
+        if is_running(root):
+            return int(Layout(root).lock.read_text())
+    return None
+
+
+def running(parent: Path) -> list[Path]:
+    """Return the state directories below parent whose clusters run."""
+    return sorted(root for root in _roots(parent) if is_running(root))
+
+
+def sweep(parent: Path) -> None:
+    """Remove the state directories below parent whose keepers are gone, for a killed keeper removes nothing."""
+    for root in _roots(parent):
+        if not is_running(root):
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def remove(root: Path, *, keep_logs: bool = False) -> None:
+    """Remove a cluster's directory; after a failure all but its logs and the lock (so that a sweep finds it)."""
+    if not keep_logs:
+        shutil.rmtree(root, ignore_errors=True)
+        return
+    layout = Layout(root)
+    with suppress(FileNotFoundError):
+        for entry in root.iterdir():
+            if entry not in {layout.logs, layout.lock}:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def _roots(parent: Path) -> list[Path]:
+    """Return the directories that have a lock file: one without is being made at this moment."""
+    return [lock.parent for lock in parent.glob(f"*/{Layout(parent).lock.name}")]
