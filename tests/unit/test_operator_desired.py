@@ -1,10 +1,11 @@
 import re
+from typing import Any
 
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3sync_operator.api import parse_spec
+from s3sync_operator.api import parse_spec, parse_sync
 from s3sync_operator.desired import Credentials, Run, credentials_of, endpoint_url, run_name, tfjob
 from s3sync_operator.settings import Settings
 from tests.support import objects
@@ -13,12 +14,12 @@ RUN = Run(generation=1, attempt=1, digest="d")
 DNS_1035 = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 
 
-def container(secret_keys: frozenset[str] = frozenset(), **spec: object) -> dict[str, object]:
+def container(secret_keys: frozenset[str] = frozenset(), **spec: Any) -> dict[str, Any]:
     sync = objects.sync(**spec)
     assert sync.spec
     job = tfjob(sync, sync.spec, RUN, Settings(), secret_keys)
     template = job["spec"]["tfReplicaSpecs"]["Worker"]["template"]
-    found: dict[str, object] = template["spec"]["containers"][0]
+    found: dict[str, Any] = template["spec"]["containers"][0]
     return found
 
 
@@ -37,8 +38,6 @@ def test_each_attempt_generation_and_spec_has_its_own_name() -> None:
 def test_long_names_that_begin_alike_stay_apart_by_the_uid() -> None:
     raw = objects.sync_object("a" * 200)
     other = {**raw, "metadata": {**raw["metadata"], "uid": "another"}}
-    from s3sync_operator.api import parse_sync
-
     assert run_name(parse_sync(raw), RUN) != run_name(parse_sync(other), RUN)
 
 
@@ -61,7 +60,7 @@ def test_a_path_that_starts_with_a_dash_is_not_taken_for_a_flag() -> None:
 
 def test_credentials_reach_the_pod_as_references_only() -> None:
     env = container(frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}), secretRef={"name": "keys"})["env"]
-    assert {item["name"]: item.get("valueFrom") for item in env if item["name"].startswith("AWS")} == {  # type: ignore[attr-defined]
+    assert {item["name"]: item.get("valueFrom") for item in env if item["name"].startswith("AWS")} == {
         "AWS_ACCESS_KEY_ID": {"secretKeyRef": {"name": "keys", "key": "AWS_ACCESS_KEY_ID"}},
         "AWS_SECRET_ACCESS_KEY": {"secretKeyRef": {"name": "keys", "key": "AWS_SECRET_ACCESS_KEY"}},
     }
@@ -69,7 +68,7 @@ def test_credentials_reach_the_pod_as_references_only() -> None:
 
 def test_a_token_serves_as_both_keys() -> None:
     env = container(frozenset({"token"}), secretRef={"name": "keys"})["env"]
-    keys = [item["valueFrom"]["secretKeyRef"]["key"] for item in env if item["name"].startswith("AWS")]  # type: ignore[attr-defined]
+    keys = [item["valueFrom"]["secretKeyRef"]["key"] for item in env if item["name"].startswith("AWS")]
     assert keys == ["token", "token"]
 
 
@@ -87,8 +86,6 @@ def test_credentials_do_not_show_themselves() -> None:
 def test_the_labels_of_the_sync_are_not_copied_to_its_children() -> None:
     raw = objects.sync_object()
     raw["metadata"]["labels"] = {"app.kubernetes.io/instance": "argo-app"}
-    from s3sync_operator.api import parse_sync
-
     sync = parse_sync(raw)
     assert sync.spec
     assert "argo-app" not in yaml.safe_dump(tfjob(sync, sync.spec, RUN, Settings(), frozenset()))

@@ -36,7 +36,12 @@ def pod(phase: str = "Pending", **more: Any) -> dict[str, Any]:
 
 CASES: list[tuple[str, Observation, datetime, tuple[str, str]]] = [
     ("a job without a pod yet is starting", seen(), SOON, ("Starting", "Progressing")),
-    ("a pod that pulls its image is starting", seen(pod(state=waiting("ContainerCreating"))), SOON, ("Starting", "Progressing")),
+    (
+        "a pod that pulls its image is starting",
+        seen(pod(state=waiting("ContainerCreating"))),
+        SOON,
+        ("Starting", "Progressing"),
+    ),
     ("a running container is running", seen(pod("Running", state=RUNNING)), SOON, ("Running", "Progressing")),
     (
         "a report of success is success, though the TFJob does not say so yet",
@@ -56,8 +61,18 @@ CASES: list[tuple[str, Observation, datetime, tuple[str, str]]] = [
         SOON,
         ("Retryable", "EndpointUnreachable"),
     ),
-    ("an exit code below 128 without a report is final", seen(pod("Failed", state=terminated(7))), SOON, ("Permanent", "PodCrashed")),
-    ("an exit code from 128 without a report may be mended", seen(pod("Failed", state=terminated(139))), SOON, ("Retryable", "PodCrashed")),
+    (
+        "an exit code below 128 without a report is final",
+        seen(pod("Failed", state=terminated(7))),
+        SOON,
+        ("Permanent", "PodCrashed"),
+    ),
+    (
+        "an exit code from 128 without a report may be mended",
+        seen(pod("Failed", state=terminated(139))),
+        SOON,
+        ("Retryable", "PodCrashed"),
+    ),
     (
         "memory that does not suffice has its own reason",
         seen(pod("Failed", state=terminated(137, reason="OOMKilled"))),
@@ -66,7 +81,14 @@ CASES: list[tuple[str, Observation, datetime, tuple[str, str]]] = [
     ),
     (
         "an evicted pod may be mended, whatever it reported while it was ended",
-        seen(pod("Failed", state=terminated(143, report("endpoint-unreachable")), reason="Evicted", message="low on memory")),
+        seen(
+            pod(
+                "Failed",
+                state=terminated(143, report("endpoint-unreachable")),
+                reason="Evicted",
+                message="low on memory",
+            )
+        ),
         SOON,
         ("Retryable", "PodEvicted"),
     ),
@@ -76,28 +98,65 @@ CASES: list[tuple[str, Observation, datetime, tuple[str, str]]] = [
         SOON,
         ("Retryable", "PodEvicted"),
     ),
-    ("a TFJob that is being deleted is gone", seen(pod("Running", state=RUNNING), deleting=True), SOON, ("Retryable", "TFJobDeleted")),
+    (
+        "a TFJob that is being deleted is gone",
+        seen(pod("Running", state=RUNNING), deleting=True),
+        SOON,
+        ("Retryable", "TFJobDeleted"),
+    ),
     ("a TFJob that does not exist is gone", observe(None, [], {}), SOON, ("Retryable", "TFJobDeleted")),
-    ("a job that ends well without a report proves nothing", seen(pod("Succeeded", state=terminated(0))), SOON, ("Permanent", "ReportMissing")),
-    ("a TFJob that succeeded and lost its pods proves nothing", seen(condition="Succeeded"), SOON, ("Permanent", "ReportMissing")),
+    (
+        "a job that ends well without a report proves nothing",
+        seen(pod("Succeeded", state=terminated(0))),
+        SOON,
+        ("Permanent", "ReportMissing"),
+    ),
+    (
+        "a TFJob that succeeded and lost its pods proves nothing",
+        seen(condition="Succeeded"),
+        SOON,
+        ("Permanent", "ReportMissing"),
+    ),
     (
         "a TFJob past its deadline says so",
         seen(condition="Failed", message="TFJob x has failed because it was active longer than specified deadline"),
         SOON,
         ("Retryable", "DeadlineExceeded"),
     ),
-    ("an image that cannot be pulled is trouble", seen(pod(state=waiting("ImagePullBackOff", "Back-off"))), SOON, ("Starting", "ImagePullFailed")),
-    ("after the deadline it is final", seen(pod(state=waiting("ErrImagePull"))), LATE, ("Permanent", "ImagePullFailed")),
-    ("an image name that cannot be parsed is final at once", seen(pod(state=waiting("InvalidImageName"))), SOON, ("Permanent", "ImagePullFailed")),
-    ("a pod whose Secret is missing is trouble", seen(pod(state=waiting("CreateContainerConfigError"))), SOON, ("Starting", "PodConfigError")),
+    (
+        "an image that cannot be pulled is trouble",
+        seen(pod(state=waiting("ImagePullBackOff", "Back-off"))),
+        SOON,
+        ("Starting", "ImagePullFailed"),
+    ),
+    (
+        "after the deadline it is final",
+        seen(pod(state=waiting("ErrImagePull"))),
+        LATE,
+        ("Permanent", "ImagePullFailed"),
+    ),
+    (
+        "an image name that cannot be parsed is final at once",
+        seen(pod(state=waiting("InvalidImageName"))),
+        SOON,
+        ("Permanent", "ImagePullFailed"),
+    ),
+    (
+        "a pod whose Secret is missing is trouble",
+        seen(pod(state=waiting("CreateContainerConfigError"))),
+        SOON,
+        ("Starting", "PodConfigError"),
+    ),
     (
         "a pod that fits on no node is trouble, and stays retryable",
-        seen(pod(conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3"}])),
+        seen(
+            pod(conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3"}])
+        ),
         LATE,
         ("Retryable", "PodUnschedulable"),
     ),
     ("no pod within the deadline points at the training-operator", seen(), LATE, ("Retryable", "PodNotCreated")),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("seen", "now", "outcome"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])

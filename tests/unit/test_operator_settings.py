@@ -1,0 +1,43 @@
+import pytest
+
+from s3sync_operator.settings import Settings, read_settings
+
+
+def test_without_flags_and_environment_all_is_at_its_default() -> None:
+    assert read_settings([], {}) == Settings()
+
+
+def test_a_flag_wins_over_its_variable() -> None:
+    settings = read_settings(["--job-image", "flag:1"], {"S3SYNC_JOB_IMAGE": "env:1", "S3SYNC_MAX_ATTEMPTS": "7"})
+    assert (settings.job_image, settings.max_attempts) == ("flag:1", 7)
+
+
+def test_namespaces_are_separated_by_commas() -> None:
+    assert read_settings(["--namespaces", "a, b,"], {}).namespaces == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"S3SYNC_MAX_ATTEMPTS": "many"}, "--max-attempts (S3SYNC_MAX_ATTEMPTS): 'many' is not a whole number"),
+        ({"S3SYNC_RETRY_DELAY": "0"}, "--retry-delay (S3SYNC_RETRY_DELAY): '0' is not a whole number of at least 1"),
+        ({"S3SYNC_LOG_FORMAT": "xml"}, "--log-format (S3SYNC_LOG_FORMAT): 'xml' is none of plain, full, json"),
+        ({"S3SYNC_DEFAULT_ENDPOINT": "ftp://x"}, "--default-endpoint (S3SYNC_DEFAULT_ENDPOINT): 'ftp://x' must be"),
+        ({"S3SYNC_HEALTH_ADDRESS": "8080"}, "--health-address (S3SYNC_HEALTH_ADDRESS): '8080' is not host:port"),
+    ],
+)
+def test_a_wrong_value_ends_with_a_line_that_names_flag_and_variable(
+    environment: dict[str, str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        read_settings([], environment)
+    assert end.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_help_names_each_setting_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read_settings(["--help"], {})
+    shown = capsys.readouterr().out
+    assert "--default-endpoint" in shown
+    assert "http://pachd.pachyderm:30600" in shown
