@@ -34,17 +34,14 @@ def write_kubeconfig(layout: Layout, server: str, name: str, user: str, groups: 
 
 def node_access() -> list[dict[str, object]]:
     """Return the role of the local node, which is a kubelet and, for pods without a node, the scheduler too."""
-    read = ["get", "list", "watch"]
     rules = [
-        _rule("", ["nodes"], [*read, "create", "update", "patch", "delete"]),
-        _rule("", ["nodes/status", "pods/status"], ["get", "update", "patch"]),
-        _rule("", ["pods"], [*read, "patch", "delete"]),
-        _rule("", ["pods/binding", "bindings"], ["create"]),
-        _rule("", ["secrets", "configmaps", "namespaces", "serviceaccounts"], read),
-        _rule("", ["serviceaccounts/token"], ["create"]),
-        _rule("", ["events"], ["create", "patch", "update"]),
-        _rule("events.k8s.io", ["events"], ["create", "patch", "update"]),
-        _rule("coordination.k8s.io", ["leases"], [*read, "create", "update", "patch"]),
+        _rule("", ["nodes"], ["get", "create", "patch", "delete"]),
+        _rule("", ["nodes/status", "pods/status"], ["patch"]),
+        _rule("", ["pods"], ["get", "list", "watch", "delete"]),
+        _rule("", ["pods/binding"], ["create"]),
+        _rule("", ["secrets", "configmaps"], ["get"]),
+        _rule("", ["events"], ["create", "patch"]),
+        _rule("coordination.k8s.io", ["leases"], ["get", "create", "patch", "delete"]),
     ]
     group = "rbac.authorization.k8s.io"
     meta = {"apiVersion": f"{group}/v1", "metadata": {"name": NODE_USER}}

@@ -82,6 +82,11 @@ class Layout:
         return self.root / "etcd"
 
     @property
+    def node_state(self) -> Path:
+        """The local node's pods: their logs and temporary files."""
+        return self.root / "node"
+
+    @property
     def operator_tmp(self) -> Path:
         """TMPDIR of the training-operator, whose webhook server looks below it for its certificate."""
         return self.root / "training-operator"
@@ -180,10 +185,14 @@ def training_operator_flags(layout: Layout, ports: Ports) -> list[str]:
     ]
 
 
-def node_flags(layout: Layout, name: str, images: Path | None) -> list[str]:
+def node_flags(layout: Layout, name: str, images: Path) -> list[str]:
     """Return the local node's flags after `python -m s3sync_local.node`."""
-    flags = ["--kubeconfig", str(layout.kubeconfig("local-node")), "--name", name]
-    return [*flags, "--images", str(images)] if images else flags
+    return [
+        f"--kubeconfig={layout.kubeconfig('local-node')}",
+        f"--name={name}",
+        f"--images={images}",
+        f"--state-dir={layout.node_state}",
+    ]
 
 
 def kubectl_flags(layout: Layout) -> list[str]:

@@ -46,7 +46,7 @@ class Plan:
     owner: int | None = None
     training_operator: bool = True
     node: str | None = None
-    images: Path | None = None
+    images: Path = Path(os.devnull)
 
 
 class Keeper:
@@ -208,7 +208,7 @@ def parse_plan(arguments: Sequence[str]) -> Plan:
     parser.add_argument("--owner-pid", type=int)
     parser.add_argument("--training-operator", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--node")
-    parser.add_argument("--images", type=Path)
+    parser.add_argument("--images", type=Path, default=Path(os.devnull))
     found = parser.parse_args(arguments)
     return Plan(Layout(found.state_dir), found.owner_pid, found.training_operator, found.node, found.images)
 
