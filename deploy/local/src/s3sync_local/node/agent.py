@@ -76,6 +76,7 @@ class Agent:
         self._labels = node_labels(settings.name, self._machine, settings.labels)
         self._server = LogServer(self._find_log)
         self._port = 0
+        self._uid = ""
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._scheduling: dict[str, asyncio.Task[None]] = {}
@@ -107,8 +108,12 @@ class Agent:
 
     async def _register(self) -> None:
         now = datetime.now(UTC)
-        await self._client.apply_node(node_manifest(self._settings.name, self._labels, self._port, self._machine, now))
-        await self._client.renew_lease(lease_manifest(self._settings.name, now))
+        manifest = node_manifest(self._settings.name, self._labels, self._port, self._machine, now)
+        self._uid = (await self._client.apply_node(manifest))["metadata"]["uid"]
+        await self._renew_lease()
+
+    async def _renew_lease(self) -> None:
+        await self._client.renew_lease(lease_manifest(self._settings.name, self._uid, datetime.now(UTC)))
 
     async def _beat(self) -> None:
         """Renew the lease every 10 s and the Node every 5 min; what fails is tried again at the next beat."""
@@ -120,7 +125,7 @@ class Agent:
                 if beats % _STATUS_EVERY_LEASES == 0:
                     await self._register()
                 else:
-                    await self._client.renew_lease(lease_manifest(self._settings.name, datetime.now(UTC)))
+                    await self._renew_lease()
             except TRANSIENT as error:
                 logger.warning("heartbeat: %s", error)
 

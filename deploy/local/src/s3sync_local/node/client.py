@@ -106,8 +106,8 @@ class NodeClient:
         read = self._core.read_namespaced_config_map_without_preload_content
         return await _or_none(read(name, namespace, _request_timeout=_CALL_SECONDS))
 
-    async def apply_node(self, node: Manifest) -> None:
-        """Make the Node's labels, taints and status as given, whether it exists or not."""
+    async def apply_node(self, node: Manifest) -> Manifest:
+        """Make the Node's labels, taints and status as given, whether it exists or not; returns it."""
         name = node["metadata"]["name"]
         core = self._core
         try:
@@ -121,7 +121,8 @@ class NodeClient:
         await _json(patch(name, body, _content_type=_STRATEGIC, _request_timeout=_CALL_SECONDS))
         patch = core.patch_node_status_without_preload_content
         body = {"status": node["status"]}
-        await _json(patch(name, body, _content_type=_STRATEGIC, _request_timeout=_CALL_SECONDS))
+        patched: Manifest = await _json(patch(name, body, _content_type=_STRATEGIC, _request_timeout=_CALL_SECONDS))
+        return patched
 
     async def renew_lease(self, lease: Manifest) -> None:
         """Write the node's heartbeat."""
@@ -133,9 +134,7 @@ class NodeClient:
             await _json(create(LEASE_NAMESPACE, lease, _request_timeout=_CALL_SECONDS))
 
     async def remove_node(self, name: str) -> None:
-        """Delete the Node and its Lease, as far as they exist."""
-        delete = self._leases.delete_namespaced_lease_without_preload_content
-        await _or_none(delete(name, LEASE_NAMESPACE, _request_timeout=_CALL_SECONDS))
+        """Delete the Node if it exists; its Lease, which it owns, is garbage then."""
         await _or_none(self._core.delete_node_without_preload_content(name, _request_timeout=_CALL_SECONDS))
 
 

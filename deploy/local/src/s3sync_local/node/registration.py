@@ -59,12 +59,16 @@ def node_manifest(name: str, labels: Mapping[str, str], port: int, machine: Mach
     }
 
 
-def lease_manifest(name: str, now: datetime) -> dict[str, Any]:
-    """The heartbeat, which its holder renews well within its 40 seconds."""
+def lease_manifest(name: str, node_uid: str, now: datetime) -> dict[str, Any]:
+    """The heartbeat, owned by the Node, which renews it well within its 40 seconds."""
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
-        "metadata": {"name": name, "namespace": LEASE_NAMESPACE},
+        "metadata": {
+            "name": name,
+            "namespace": LEASE_NAMESPACE,
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": name, "uid": node_uid}],
+        },
         "spec": {
             "holderIdentity": name,
             "leaseDurationSeconds": LEASE_SECONDS,
