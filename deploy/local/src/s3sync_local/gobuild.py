@@ -65,7 +65,7 @@ class GoBuilder:
 
     def __init__(self, go: Go, modules_dir: Path, progress: Progress) -> None:
         self._go, self._modules_dir, self._progress = go, modules_dir, progress
-        self._tally = Tally()
+        self.tally = Tally()
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = threading.Event()
 
@@ -94,14 +94,14 @@ class GoBuilder:
                 future.result()
             if not pending:
                 return
-            self._progress(self._tally.describe(time.monotonic() - started))
+            self._progress(self.tally.describe(time.monotonic() - started))
         raise BuildError(f"the Go build did not end within {BUILD_SECONDS} s")
 
     def _build_module(self, module: GoModule, target: Path) -> None:
         packages = list(module.packages.values())
         count: list[str] = []
         self._run(module.folder, ["list", "-deps", *packages], on_output=count.append)
-        self._tally.add(packages=len(count))
+        self.tally.add(packages=len(count))
         build = ["build", "-v", *BUILD_FLAGS, "-ldflags", module.ldflags, "-o", f"{target}{os.sep}", *packages]
         self._run(module.folder, build)
         for name, package in module.packages.items():
@@ -134,9 +134,9 @@ class GoBuilder:
         tail: deque[str] = deque(maxlen=30)
         for line in process.stderr or ():
             if line.startswith("go: downloading"):
-                self._tally.add(downloads=1)
+                self.tally.add(downloads=1)
             elif _PACKAGE_LINE.fullmatch(line.strip()):
-                self._tally.add(compiled=1)
+                self.tally.add(compiled=1)
             else:
                 tail.append(line.rstrip())
         reader.join()

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 MUTEX_SECONDS = 120.0
 WATCH_SECONDS = 1.0
+WAIT_SECONDS = 45
 START_ATTEMPTS = 3
 PORT_TAKEN = "address already in use"
 
@@ -93,11 +94,13 @@ class Keeper:
     def _start(self, ports: Ports) -> None:
         prepare(self._layout, ports)
         self._start_control_plane(ports)
+        if self._plan.node:
+            self._launch_node(self._plan.node)
         if self._plan.training_operator:
             self._start_training_operator(ports)
         if self._plan.node:
-            self._start_node(self._plan.node)
-        self._kubectl("wait", "--for=create", "serviceaccount/default", "--namespace=default", "--timeout=30s")
+            self._wait_for(f"node/{self._plan.node}", "create", "condition=Ready")
+        self._wait_for("serviceaccount/default", "create")
         self._write_info(ports)
         self._tell("ready", ports.server)
 
@@ -135,15 +138,17 @@ class Keeper:
         webhooks = (self._binaries.manifests / "webhooks.yaml").read_text()
         objects = training_operator.objects(authority, server, webhooks, ports.webhook)
         self._apply(objects, [self._binaries.manifests / "crd.yaml", self._binaries.manifests / "cluster-role.yaml"])
-        self._kubectl("wait", "--for=condition=Established", "crd/tfjobs.kubeflow.org", "--timeout=30s")
+        self._wait_for("crd/tfjobs.kubeflow.org", "condition=Established")
 
-    def _start_node(self, name: str) -> None:
+    def _launch_node(self, name: str) -> None:
         self._tell("progress", f"starting the local node {name}")
         self._apply(access.node_access())
         flags = components.node_flags(self._layout, name, self._plan.images)
         self._supervisor.launch("local-node", [sys.executable, "-P", "-m", "s3sync_local.node", *flags])
-        self._kubectl("wait", "--for=create", f"node/{name}", "--timeout=30s")
-        self._kubectl("wait", "--for=condition=Ready", f"node/{name}", "--timeout=30s")
+
+    def _wait_for(self, target: str, *conditions: str) -> None:
+        for condition in conditions:
+            self._kubectl("wait", f"--for={condition}", target, f"--timeout={WAIT_SECONDS}s")
 
     def _apply(self, objects: Sequence[object], files: Sequence[Path] = ()) -> None:
         manifest = self._layout.root / "apply.json"

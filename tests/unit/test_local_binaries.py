@@ -1,0 +1,185 @@
+"""Where the local cluster's programs come from: the cache's key, the Go that may build them, what a build tells."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from s3sync_local import binaries, gobuild
+from s3sync_local.binaries import CONTROL_PLANE, KUBERNETES_VERSION, MODULES, cache_key, ensure_binaries, locate
+from s3sync_local.errors import BuildError, MissingToolError
+from s3sync_local.gobuild import GoBuilder, GoModule, Tally, default_name
+from s3sync_local.gotoolchain import Go, find_go, is_new_enough, parse_version, required_version
+from s3sync_local.paths import GO_MODULES, cache_dir
+
+FILES = {"kubernetes/go.mod": b"module a\n", "kubernetes/go.sum": b"x h1:1\n"}
+
+
+def test_the_key_is_the_same_for_the_same_files_and_flags() -> None:
+    assert cache_key(FILES) == cache_key(dict(reversed(FILES.items())))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_key_changes_with_a_byte_of_any_lock_file(name: str) -> None:
+    assert cache_key(FILES) != cache_key(FILES | {name: FILES[name] + b"\n"})
+
+
+def test_the_key_changes_when_a_byte_moves_from_one_file_to_the_next() -> None:
+    assert cache_key({"a": b"12", "b": b"3"}) != cache_key({"a": b"1", "b": b"23"})
+
+
+def test_the_key_changes_with_the_link_flags_and_with_the_packages() -> None:
+    module = GoModule("m", {"tool": "example.org/tool"})
+    keys = {cache_key(FILES, [module]), cache_key(FILES, [GoModule("m", module.packages, "-s")]), cache_key(FILES, [])}
+    assert len(keys) == 3
+
+
+def test_the_kubernetes_version_that_is_linked_in_is_the_one_that_go_mod_pins() -> None:
+    go_mod = (GO_MODULES / CONTROL_PLANE.folder / "go.mod").read_text()
+    assert f"k8s.io/kubernetes v{KUBERNETES_VERSION} " in go_mod
+    assert f"gitVersion=v{KUBERNETES_VERSION}" in CONTROL_PLANE.ldflags
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_package_that_is_built_is_a_tool_of_its_go_mod(module: GoModule) -> None:
+    go_mod = (GO_MODULES / module.folder / "go.mod").read_text()
+    assert [package for package in module.packages.values() if package not in go_mod] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("go1.26.8", (1, 26, 8)),
+        ("go version go1.26.8 linux/amd64", (1, 26, 8)),
+        ("1.24", (1, 24, 0)),
+        ("go1.27rc1", (1, 27, 0)),
+        ("devel +abc", None),
+        ("", None),
+    ],
+)
+def test_a_go_version_is_read_from_what_go_prints(text: str, version: tuple[int, ...] | None) -> None:
+    assert parse_version(text) == version
+
+
+@pytest.mark.parametrize(
+    ("found", "enough"),
+    [((1, 26, 0), True), ((1, 27, 0), True), ((1, 25, 11), False), ((1, 9, 9), False), (None, False)],
+)
+def test_go_is_new_enough_from_the_required_version_on(found: tuple[int, ...] | None, enough: bool) -> None:
+    assert is_new_enough(found, (1, 26, 0)) is enough
+
+
+def test_the_highest_go_line_of_all_modules_is_required() -> None:
+    assert required_version(["module a\n\ngo 1.24.0\n", "go 1.26.0\ntoolchain go1.26.10\n"]) == (1, 26, 0)
+
+
+def test_go_on_the_path_is_taken_where_it_is_new_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = _script(tmp_path / "go", "echo go1.26.8")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert find_go((1, 26, 0), print) == Go(go)
+
+
+def test_the_wheels_go_is_taken_where_the_one_on_the_path_is_too_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _script(tmp_path / "go", "echo go1.19.8")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("S3SYNC_CACHE", str(tmp_path / "cache"))
+    wheel = cache_dir() / "tools" / "go-1.26.6" / "go" / "bin" / "go"
+    wheel.parent.mkdir(parents=True)
+    _script(wheel, "echo go1.26.6")
+    assert find_go((1, 26, 0), print) == Go(wheel, from_wheel=True)
+
+
+def test_the_wheels_go_does_not_see_the_goroot_of_another_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOROOT", "/usr/lib/go-1.19")
+    assert "GOROOT" not in Go(Path("go"), from_wheel=True).environment()
+    assert Go(Path("go")).environment()["GOROOT"] == "/usr/lib/go-1.19"
+
+
+def test_the_build_neither_rewrites_go_mod_nor_switches_the_toolchain() -> None:
+    environment = Go(Path("go")).environment()
+    assert (environment["GOFLAGS"], environment["GOTOOLCHAIN"], environment["CGO_ENABLED"]) == (
+        "-mod=readonly",
+        "local",
+        "0",
+    )
+
+
+def test_given_assets_are_used_and_only_the_rest_is_looked_for_in_the_cache(tmp_path: Path) -> None:
+    assets, built = tmp_path / "assets", tmp_path / "built"
+    assets.mkdir()
+    (assets / "etcd").touch()
+    assert locate(assets, built, ["etcd", "kube-apiserver"]) == {
+        "etcd": assets / "etcd",
+        "kube-apiserver": built / "kube-apiserver",
+    }
+
+
+def test_a_wrong_kubebuilder_assets_is_named_in_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path / "nowhere"))
+    with pytest.raises(MissingToolError, match=r"KUBEBUILDER_ASSETS is .*nowhere, which is no directory"):
+        ensure_binaries(print)
+
+
+def test_an_incomplete_checkout_is_named_in_the_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binaries, "GO_MODULES", tmp_path)
+    with pytest.raises(MissingToolError, match=r"lacks kubernetes/go\.mod.*complete checkout"):
+        ensure_binaries(print)
+
+
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [
+        ("go.etcd.io/etcd/server/v3", "server"),
+        ("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver"),
+        ("github.com/kubeflow/training-operator/cmd/training-operator.v1", "training-operator.v1"),
+    ],
+)
+def test_a_binary_has_the_last_name_of_its_package_that_is_no_version(package: str, name: str) -> None:
+    assert default_name(package) == name
+
+
+def test_progress_tells_of_fetched_modules_first_and_of_compiled_packages_then() -> None:
+    assert Tally(downloads=12).describe(61.0) == "fetching Go modules: 12 so far, 1m01s"
+    assert Tally(downloads=12, packages=400, compiled=100).describe(5.0) == "compiled 100 of 400 packages (25%), 0m05s"
+
+
+def test_a_build_puts_each_binary_under_its_own_name_and_counts_what_it_compiles(tmp_path: Path) -> None:
+    go = _script(
+        tmp_path / "go",
+        'if [ "$1" = list ]; then printf "fmt\\nexample.org/cmd/tool.v1\\n"; exit; fi',
+        'for argument; do [ "$last" = -o ] && target="$argument"; last="$argument"; done',
+        "echo fmt >&2; echo example.org/cmd/tool.v1 >&2; echo built > ${target}tool.v1",
+    )
+    builder = _builder(go, tmp_path)
+    builder.build([GoModule("module", {"tool": "example.org/cmd/tool.v1"})], tmp_path)
+    assert (tmp_path / "tool").read_text() == "built\n"
+    assert builder.tally.describe(0.0) == "compiled 2 of 2 packages (100%), 0m00s"
+
+
+def test_a_failed_build_ends_with_the_compilers_own_words(tmp_path: Path) -> None:
+    go = _script(tmp_path / "go", "echo 'main.go:1:1: expected package' >&2", "exit 1")
+    with pytest.raises(BuildError, match=r"`go list` failed in .*module:\nmain\.go:1:1: expected package"):
+        _builder(go, tmp_path).build([GoModule("module", {"tool": "example.org/tool"})], tmp_path)
+
+
+def test_a_failed_build_ends_the_one_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gobuild, "REPORT_SECONDS", 1)
+    go = _script(tmp_path / "go", 'case "$*" in *bad*) echo "no such module" >&2; exit 1;; esac', "sleep 600")
+    modules = [GoModule("module", {"slow": "example.org/slow"}), GoModule("module", {"bad": "example.org/bad"})]
+    with pytest.raises(BuildError, match="no such module"):
+        _builder(go, tmp_path).build(modules, tmp_path)
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("ThreadPool")] == []
+
+
+def _builder(go: Path, tmp_path: Path) -> GoBuilder:
+    (tmp_path / "module").mkdir()
+    return GoBuilder(Go(go), tmp_path, print)
+
+
+def _script(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(["#!/bin/sh", *lines]) + "\n")
+    path.chmod(0o755)
+    return path
