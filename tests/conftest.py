@@ -1,0 +1,6 @@
+"""The fixtures of all tests; each lives in the module of tests/support that says what it is."""
+
+from tests.support.cluster import cluster, trees
+from tests.support.operator_process import installed
+
+__all__ = ["cluster", "installed", "trees"]

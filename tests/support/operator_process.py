@@ -1,0 +1,120 @@
+"""The operator as a process of its own, as its Deployment runs it: with its own user and no more than its role."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from s3sync_local.cluster import LocalCluster
+from s3sync_local.processes import free_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+USER = "system:serviceaccount:s3sync-system:s3sync-operator"
+START_SECONDS = 30
+STOP_SECONDS = 20
+
+
+def install(cluster: LocalCluster) -> None:
+    """Apply the definition, the namespaces and the operator's role, as `deploy/base` does, but not its Deployment."""
+    cluster.kubectl("apply", "-k", str(ROOT / "crd"))
+    cluster.kubectl("wait", "--for=condition=Established", "crd/pachydermsyncs.sync.pachyderm.io", "--timeout=30s")
+    cluster.kubectl("apply", "-f", str(ROOT / "deploy/base/namespace.yaml"), "-f", str(ROOT / "deploy/base/rbac.yaml"))
+
+
+@pytest.fixture(scope="session")
+def installed(cluster: LocalCluster) -> LocalCluster:
+    """The session's cluster with the definition and the operator's role."""
+    install(cluster)
+    return cluster
+
+
+class OperatorProcess:
+    """`python -m s3sync_operator` against a cluster; settings are given as its environment variables."""
+
+    def __init__(
+        self, cluster: LocalCluster, log: Path, *, kubeconfig: Path | None = None, command: str = "", **settings: object
+    ) -> None:
+        self.log = log
+        self._kubeconfig = kubeconfig or cluster.kubeconfig_for(USER)
+        self._port = free_ports(1)[0]
+        self._command = command
+        self._settings = {f"S3SYNC_{name.upper()}": str(value) for name, value in settings.items()}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "OperatorProcess":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        assert self._process
+        return self._process.pid
+
+    @property
+    def health_url(self) -> str:
+        """Where its liveness is asked for."""
+        return f"http://127.0.0.1:{self._port}/healthz"
+
+    def start(self) -> "OperatorProcess":
+        """Start it and wait until it answers its probe."""
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "KUBECONFIG": str(self._kubeconfig),
+            "S3SYNC_HEALTH_ADDRESS": f"127.0.0.1:{self._port}",
+            **self._settings,
+        }
+        argv = [sys.executable, "-m", "s3sync_operator"]
+        if self._command == "kopf":
+            argv = [sys.executable, "-m", "kopf", "run", "-m", "s3sync_operator.handlers", "--standalone", "-A"]
+            argv += [f"--liveness={self.health_url}"]
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(argv, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        self._wait_until_healthy()
+        return self
+
+    def _wait_until_healthy(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            assert self._process
+            assert self._process.poll() is None, f"the operator ended:\n{self.log.read_text()}"
+            if self.health() == 200:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"the operator does not answer its probe:\n{self.log.read_text()}")
+
+    def health(self) -> int:
+        """Return the HTTP status of its probe; 0 where nobody answers."""
+        try:
+            with urllib.request.urlopen(self.health_url, timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+
+    def kill(self) -> None:
+        """End it without a chance to do anything more."""
+        assert self._process
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait(STOP_SECONDS)
+
+    def stop(self) -> int:
+        """Ask it to end, and return its exit code."""
+        assert self._process
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            return self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"the operator did not stop:\n{self.log.read_text()[-4000:]}") from None
