@@ -1,0 +1,120 @@
+"""The stand-in as a program: prints one JSON line when it listens, stops on SIGTERM and SIGINT."""
+
+import argparse
+import asyncio
+import ctypes
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from pachyderm_standin.app import Settings, running
+
+PR_SET_PDEATHSIG = 1
+
+
+class UsageError(ValueError):
+    """A flag that cannot be used; the message names it and says what to do."""
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="pachyderm-standin",
+        description="A stand-in for Pachyderm's S3 gateway. Prints one JSON line {endpoint, control} when it listens.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=_port, default=0, help="port of the S3 gateway; 0 takes a free one")
+    parser.add_argument("--control-port", type=_port, default=0, help="port of the control API; 0 takes a free one")
+    parser.add_argument("--data-dir", type=Path, required=True, help="folder for stored bytes; made if missing")
+    parser.add_argument(
+        "--auth-token-file", type=Path, help="turn Pachyderm's auth on: a file with one valid token a line"
+    )
+    parser.add_argument("--commit-latency", type=_seconds, default=0.0, help="seconds that a commit takes to finish")
+    parser.add_argument("--outlive-parent", action="store_true", help="go on when the starting process ends")
+    return parser.parse_args(argv)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 0 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 60:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a latency; give seconds from 0 to 60")
+    return value
+
+
+def read_settings(args: argparse.Namespace) -> Settings:
+    """Turn the command line into settings, or raise `UsageError`."""
+    try:
+        args.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--data-dir: cannot make {args.data_dir} ({error}); give a writable folder") from error
+    return Settings(
+        args.data_dir,
+        host=args.host,
+        port=args.port,
+        control_port=args.control_port,
+        tokens=_read_tokens(args.auth_token_file) if args.auth_token_file else None,
+        commit_latency=args.commit_latency,
+    )
+
+
+def _read_tokens(path: Path) -> frozenset[str]:
+    try:
+        tokens = frozenset(path.read_text().split())
+    except OSError as error:
+        raise UsageError(f"--auth-token-file: cannot read {path} ({error.strerror})") from error
+    if not tokens:
+        raise UsageError(f"--auth-token-file: {path} holds no token; write one a line")
+    return tokens
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel for SIGTERM when the starting thread ends, also if that has happened already."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until a signal comes."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running(settings) as endpoints:
+        print(json.dumps(asdict(endpoints)), flush=True)
+        await stop.wait()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the stand-in; exit code 2 for a flag that cannot be used, 1 if it cannot listen."""
+    parent = os.getppid()
+    args = parse_args(argv)
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    if not args.outlive_parent:
+        die_with_parent(parent)
+    try:
+        asyncio.run(serve(read_settings(args)))
+    except UsageError as error:
+        print(f"pachyderm-standin: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"pachyderm-standin: --host/--port: cannot listen ({error}); choose another", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

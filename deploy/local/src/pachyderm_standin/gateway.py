@@ -1,0 +1,113 @@
+"""What all S3 operations share: the file system, the blobs, who may come in, what goes wrong, what was asked."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from pachyderm_standin.blobs import BlobStore
+from pachyderm_standin.faults import Faults
+from pachyderm_standin.finisher import Finisher
+from pachyderm_standin.model import (
+    BranchNotFoundError,
+    Changes,
+    Commit,
+    CommitRef,
+    File,
+    InvalidPathError,
+    OutputBranchError,
+    Pfs,
+    PfsError,
+    RepoNotFoundError,
+    RepoRef,
+    Tree,
+)
+from pachyderm_standin.names import parse_bucket
+from pachyderm_standin.s3.errors import S3Error
+from pachyderm_standin.sigv4 import Authenticator
+
+
+@dataclass(eq=False)
+class RequestCounts:
+    """How many requests came in since the start or the last reset."""
+
+    by_method: Counter[str] = field(default_factory=Counter)
+    by_operation: Counter[str] = field(default_factory=Counter)
+
+    def count(self, method: str, operation: str) -> None:
+        """Count one request."""
+        self.by_method[method] += 1
+        self.by_operation[operation] += 1
+
+    def reset(self) -> None:
+        """Start again at zero."""
+        self.by_method.clear()
+        self.by_operation.clear()
+
+
+@dataclass(frozen=True, eq=False)
+class Gateway:
+    """One running gateway. Errors of the file system leave as `S3Error` where S3 has a code for them."""
+
+    pfs: Pfs
+    blobs: BlobStore
+    finisher: Finisher
+    authenticator: Authenticator
+    faults: Faults = field(default_factory=Faults)
+    counts: RequestCounts = field(default_factory=RequestCounts)
+
+    def bucket_ref(self, bucket: str) -> CommitRef:
+        """Read a bucket's name, whether or not the bucket is there."""
+        try:
+            name = parse_bucket(bucket)
+        except ValueError as error:
+            raise S3Error("InternalError", str(error)) from error
+        return CommitRef(RepoRef(name.repo, name.project), name.branch, name.commit)
+
+    def existing_bucket(self, bucket: str) -> CommitRef:
+        """Read the name of a bucket whose branch must be there, also when a commit is named."""
+        ref = self.bucket_ref(bucket)
+        if not (ref.repo.name and ref.branch):
+            # The gateway tells a missing bucket by the error's words, in which it expects a name.
+            raise S3Error("InternalError", f'branch "{ref.branch}" not found in repo {ref.repo}')
+        try:
+            self.pfs.branch(ref.repo, ref.branch)
+        except (RepoNotFoundError, BranchNotFoundError) as error:
+            raise S3Error("NoSuchBucket") from error
+        return ref
+
+    def modify(self, ref: CommitRef, changes: Changes, *, validate: bool = True) -> Commit:
+        """Write files, with the gateway's codes for what may be wrong with a PUT."""
+        try:
+            commit = self.pfs.modify(ref, changes, validate=validate)
+        except InvalidPathError as error:
+            raise S3Error("InvalidFilePath") from error
+        except OutputBranchError as error:
+            raise S3Error("WriteToOutputBranch") from error
+        if commit.finishing and not commit.finished:
+            self.finisher.submit(commit)
+        return commit
+
+    async def opened(self, ref: CommitRef) -> tuple[Commit, Tree]:
+        """Give the commit that `ref` points at and its files, once it is readable."""
+        commit = self.pfs.pick(ref)
+        await self.finisher.wait(commit)
+        self.pfs.check_readable(commit)
+        return commit, self.pfs.tree(commit)
+
+    async def inspect(self, ref: CommitRef, path: str) -> tuple[Commit, File]:
+        """Find a file, or raise `S3Error` NoSuchKey; a file beside a directory of its name cannot be looked at."""
+        commit, tree = await self.opened(ref)
+        file = tree.files.get(path)
+        if file is None:
+            raise S3Error("NoSuchKey")
+        if below := tree.first_below(path):
+            raise PfsError(f"file / directory path collision (/{below})")
+        return commit, file
+
+
+def as_s3_error(error: Exception) -> S3Error:
+    """Tell how an error that no operation gave a code leaves the gateway."""
+    if isinstance(error, S3Error):
+        return error
+    if isinstance(error, PfsError | TimeoutError):
+        return S3Error("InternalError", str(error) or "timed out")
+    return S3Error("InternalError", f"{type(error).__name__}: {error}")

@@ -1,0 +1,216 @@
+"""The stand-in as a child process, for the demo and the tests."""
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import IO, Any, Self
+from urllib.parse import quote, urlencode, urlsplit
+
+START_SECONDS = 20.0
+STOP_SECONDS = 5.0
+CONTROL_SECONDS = 30.0
+
+
+class StandinError(RuntimeError):
+    """The stand-in did not start, or its control API refused something; the message says what and why."""
+
+
+class StandinProcess:
+    """A running stand-in: a context manager that starts it, waits until it listens, and stops it.
+
+    It also ends with the thread that started it. `data_dir` is a temporary folder of its own if not given, removed in
+    the end. `tokens` turn Pachyderm's auth on; `commit_latency` is in seconds. Raises `StandinError`.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        control_port: int = 0,
+        tokens: Sequence[str] = (),
+        commit_latency: float = 0,
+        outlive_parent: bool = False,
+        stderr: IO[bytes] | None = None,
+    ) -> None:
+        self._data_dir = data_dir
+        self._flags = [f"--host={host}", f"--port={port}", f"--control-port={control_port}"]
+        self._flags += [f"--commit-latency={commit_latency}"]
+        self._flags += ["--outlive-parent"] if outlive_parent else []
+        self._tokens = tokens
+        self._stderr = stderr
+        self._own_dir: TemporaryDirectory[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._addresses: Mapping[str, str] = {}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def endpoint(self) -> str:
+        """The S3 gateway's URL."""
+        return self._address("endpoint")
+
+    @property
+    def control(self) -> str:
+        """The control API's URL."""
+        return self._address("control")
+
+    @property
+    def host_port(self) -> str:
+        """The S3 gateway's `host:port`."""
+        return urlsplit(self.endpoint).netloc
+
+    @property
+    def pid(self) -> int:
+        """The process's ID."""
+        return self._running().pid
+
+    def start(self) -> None:
+        """Start the process and wait until it listens."""
+        if self._process:
+            raise StandinError("the stand-in is running already")
+        if self._data_dir is None:
+            self._own_dir = TemporaryDirectory(prefix="pachyderm-standin-")
+        folder = self._data_dir or Path(self._own_dir.name if self._own_dir else "")
+        command = [sys.executable, "-m", "pachyderm_standin", f"--data-dir={folder}", *self._flags]
+        if self._tokens:
+            command.append(f"--auth-token-file={_write_tokens(folder, self._tokens)}")
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._stderr)
+        try:
+            self._addresses = json.loads(_first_line(self._process))
+        except (StandinError, ValueError) as error:
+            self.kill()
+            raise StandinError(f"the stand-in did not start: {error}") from error
+
+    def stop(self) -> None:
+        """End the process in peace, by force if it takes too long; no error if it has ended."""
+        process = self._process
+        if process and process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self._clean_up()
+
+    def kill(self) -> None:
+        """End the process as a crash would."""
+        if self._process:
+            self._process.kill()
+        self._clean_up()
+
+    def _clean_up(self) -> None:
+        if self._process:
+            self._process.wait(STOP_SECONDS)
+            if self._process.stdout:
+                self._process.stdout.close()
+        self._process = None
+        if self._own_dir:
+            self._own_dir.cleanup()
+            self._own_dir = None
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if not self._process:
+            raise StandinError("the stand-in is not running; call start() or use it as a context manager")
+        return self._process
+
+    def _address(self, name: str) -> str:
+        self._running()
+        return self._addresses[name]
+
+    # The control API.
+
+    def set_faults(self, rules: Sequence[Mapping[str, object]]) -> None:
+        """Put these rules in force instead of all earlier ones; their fields are those of `faults.FaultRule`."""
+        self._call("PUT", "/faults", list(rules))
+
+    def clear_faults(self) -> None:
+        """Take all rules out of force."""
+        self._call("DELETE", "/faults")
+
+    def requests(self) -> dict[str, Any]:
+        """Tell the counts of S3 requests: `total`, `by_method` and `by_operation`."""
+        counts: dict[str, Any] = self._call("GET", "/requests")
+        return counts
+
+    def reset_requests(self) -> None:
+        """Count from zero again."""
+        self._call("DELETE", "/requests")
+
+    def commits(self, repo: str, project: str = "default") -> list[dict[str, Any]]:
+        """List a repo's commits, newest first."""
+        query = urlencode({"repo": repo, "project": project})
+        commits: list[dict[str, Any]] = self._call("GET", f"/commits?{query}")
+        return commits
+
+    def start_commit(self, repo: str, branch: str = "master", project: str = "default") -> str:
+        """Open a commit on a branch and tell its ID."""
+        body = {"repo": repo, "branch": branch, "project": project}
+        return str(self._call("POST", "/commits", body)["id"])
+
+    def finish_commit(self, repo: str, commit: str, project: str = "default") -> dict[str, Any]:
+        """Close an open commit, wait for it to finish, and tell how it ended."""
+        body = {"repo": repo, "project": project}
+        finished: dict[str, Any] = self._call("POST", f"/commits/{quote(commit)}/finish", body)
+        return finished
+
+    def create_project(self, project: str) -> None:
+        """Make a project."""
+        self._call("POST", "/projects", {"project": project})
+
+    def create_branch(self, repo: str, branch: str, *, project: str = "default", is_output: bool = False) -> None:
+        """Make a branch, and its repo if missing; `is_output` for one that only pipelines write."""
+        self._call("POST", "/branches", {"repo": repo, "branch": branch, "project": project, "is_output": is_output})
+
+    def _call(self, method: str, path: str, body: object = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.control + path, data, method=method)  # noqa: S310 - always http.
+        try:
+            with _OPENER.open(request, timeout=CONTROL_SECONDS) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise StandinError(f"{method} {path}: {json.load(error)['error']}") from error
+
+
+# The control API is on this machine: a proxy in the environment must not come between.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _write_tokens(folder: Path, tokens: Sequence[str]) -> Path:
+    path = folder / "auth-tokens"
+    path.touch(mode=0o600)
+    path.write_text("\n".join(tokens))
+    return path
+
+
+def _first_line(process: subprocess.Popen[bytes]) -> bytes:
+    if process.stdout is None:
+        raise StandinError("its output is not a pipe")
+    line = b""
+    deadline = time.monotonic() + START_SECONDS
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while not line.endswith(b"\n"):
+            if not selector.select(max(deadline - time.monotonic(), 0)):
+                raise StandinError(f"it was not listening after {START_SECONDS:.0f} s")
+            piece = os.read(process.stdout.fileno(), 4096)
+            if not piece:
+                raise StandinError(f"it ended with exit code {process.wait(STOP_SECONDS)}; see its error output")
+            line += piece
+    return line
