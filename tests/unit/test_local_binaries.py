@@ -142,7 +142,8 @@ def test_a_binary_has_the_last_name_of_its_package_that_is_no_version(package: s
 
 
 def test_progress_tells_of_fetched_modules_first_and_of_compiled_packages_then() -> None:
-    assert Tally(downloads=12).describe(61.0) == "fetching Go modules: 12 so far, 1m01s"
+    fetching = "fetching Go modules: 12 so far, compiled 3 packages, 1m01s"
+    assert Tally(unlisted=1, downloads=12, packages=9, compiled=3).describe(61.0) == fetching
     assert Tally(downloads=12, packages=400, compiled=100).describe(5.0) == "compiled 100 of 400 packages (25%), 0m05s"
 
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from s3sync_local import access, components, statedir
-from s3sync_local.binaries import Binaries, ensure_binaries
+from s3sync_local.binaries import ensure_binaries
 from s3sync_local.components import Layout
 from s3sync_local.errors import ComponentError, KubectlError
 from s3sync_local.gobuild import Progress
@@ -53,7 +53,7 @@ class LocalCluster:
         self._detach, self._progress = detach, progress
         self._keeper: KeeperProcess | None = None
         self._layout: Layout | None = None
-        self._binaries: Binaries | None = None
+        self._kubectl = Path()
         self._server = ""
 
     def __enter__(self) -> Self:
@@ -96,17 +96,22 @@ class LocalCluster:
         """The folder of the components' logs, `<component>.log`."""
         return self._started_layout().logs
 
+    @property
+    def kubectl_path(self) -> Path:
+        """The kubectl that belongs to this cluster's version."""
+        self._started_layout()
+        return self._kubectl
+
     def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
         """Return the kubeconfig of any user in any groups, who may do what RBAC grants them and no more."""
         return access.write_kubeconfig(self._started_layout(), self._server, f"user-{user}", user, groups)
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = KUBECTL_SECONDS) -> str:
         """Run kubectl as administrator and return its standard output; raises KubectlError with what it says."""
-        binaries, flags = self._binaries, components.kubectl_flags(self._started_layout())
-        assert binaries is not None  # noqa: S101 - set with the layout.
+        flags = components.kubectl_flags(self._started_layout())
         try:
             ran = subprocess.run(
-                [binaries.kubectl, *flags, *arguments],
+                [self._kubectl, *flags, *arguments],
                 input=stdin,
                 stdin=subprocess.DEVNULL if stdin is None else None,
                 capture_output=True,
@@ -121,10 +126,19 @@ class LocalCluster:
             raise KubectlError(f"kubectl {' '.join(arguments)}: {ran.stderr.strip()}")
         return ran.stdout
 
+    def wait_for(self, target: str, condition: str = "", *, namespace: str = "default", seconds: int = 30) -> None:
+        """Wait until the object (`crd/NAME`, `pod/NAME`, …) exists and, where a condition is named, until it is True.
+
+        Unlike `kubectl wait --for=condition=…` it does not fail on an object whose status is still empty.
+        """
+        for wanted in components.wait_flags(condition):
+            limits = (f"--namespace={namespace}", f"--timeout={seconds}s")
+            self.kubectl("wait", wanted, target, *limits, timeout=seconds + KUBECTL_SECONDS)
+
     def create_namespace(self, name: str) -> None:
         """Create a namespace and wait for its default service account, without which no pod can be created in it."""
         self.kubectl("create", "namespace", name)
-        self.kubectl("wait", "--for=create", "serviceaccount/default", f"--namespace={name}", "--timeout=30s")
+        self.wait_for("serviceaccount/default", namespace=name)
 
     def check(self) -> None:
         """Raise ComponentError where the cluster has ended by itself, with the keeper's reason."""
@@ -133,7 +147,7 @@ class LocalCluster:
 
     def start(self) -> None:
         """Build what is missing, start all components and return when all are ready."""
-        self._binaries = ensure_binaries(self._progress)
+        self._kubectl = ensure_binaries(self._progress).kubectl
         clusters_dir().mkdir(parents=True, exist_ok=True)
         statedir.sweep(clusters_dir())
         root = self._given_state_dir or Path(tempfile.mkdtemp(dir=clusters_dir(), prefix=f"{os.getpid()}-"))

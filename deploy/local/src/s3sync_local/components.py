@@ -200,6 +200,15 @@ def kubectl_flags(layout: Layout) -> list[str]:
     return [f"--kubeconfig={layout.kubeconfig('admin')}", f"--cache-dir={layout.root / 'kubectl-cache'}"]
 
 
+def wait_flags(condition: str) -> list[str]:
+    """Return the `kubectl wait` flags, one a call: for an object to exist, then for its condition where one is named.
+
+    A JSONPath, because `--for=condition=…` fails on an object whose status is still empty.
+    """
+    status = f"--for=jsonpath={{.status.conditions[?(@.type=='{condition}')].status}}=True"
+    return ["--for=create", *([status] if condition else [])]
+
+
 def kubeconfig(server: str, ca: str, certificate: str, key: str, user: str) -> dict[str, object]:
     """Return a kubeconfig whose certificates (base64 of PEM) stand in it, so that one file is all a client needs."""
     return {

@@ -39,24 +39,31 @@ class GoModule:
 class Tally:
     """What the builds have done so far: several threads add to it, one reads it."""
 
+    unlisted: int = 0
+    """Modules whose packages are not counted yet, for what they need is still being fetched."""
     downloads: int = 0
     packages: int = 0
     compiled: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, *, downloads: int = 0, packages: int = 0, compiled: int = 0) -> None:
-        """Add to the counts under the lock."""
+    def add(self, *, downloads: int = 0, compiled: int = 0) -> None:
+        """Add to what has been fetched and compiled."""
         with self.lock:
             self.downloads += downloads
-            self.packages += packages
             self.compiled += compiled
 
+    def listed(self, packages: int) -> None:
+        """Take one more module's packages into account."""
+        with self.lock:
+            self.unlisted -= 1
+            self.packages += packages
+
     def describe(self, seconds: float) -> str:
-        """Return one line: modules fetched, then packages compiled out of those that there are, and the time so far."""
+        """Return one line: what has been fetched, then how many packages of all are compiled, and the time so far."""
         elapsed = f"{int(seconds) // 60}m{int(seconds) % 60:02d}s"
-        if not self.packages:
-            return f"fetching Go modules: {self.downloads} so far, {elapsed}"
-        percent = self.compiled * 100 // self.packages
+        if self.unlisted:
+            return f"fetching Go modules: {self.downloads} so far, compiled {self.compiled} packages, {elapsed}"
+        percent = self.compiled * 100 // max(1, self.packages)
         return f"compiled {self.compiled} of {self.packages} packages ({percent}%), {elapsed}"
 
 
@@ -72,6 +79,7 @@ class GoBuilder:
     def build(self, modules: Sequence[GoModule], target: Path) -> None:
         """Build every package of the modules side by side: one links while the other compiles, so no core idles."""
         started = time.monotonic()
+        self.tally = Tally(unlisted=len(modules))
         with ThreadPoolExecutor(max(1, len(modules))) as pool:
             try:
                 futures = [pool.submit(self._build_module, module, target) for module in modules]
@@ -101,7 +109,7 @@ class GoBuilder:
         packages = list(module.packages.values())
         count: list[str] = []
         self._run(module.folder, ["list", "-deps", *packages], on_output=count.append)
-        self.tally.add(packages=len(count))
+        self.tally.listed(len(count))
         build = ["build", "-v", *BUILD_FLAGS, "-ldflags", module.ldflags, "-o", f"{target}{os.sep}", *packages]
         self._run(module.folder, build)
         for name, package in module.packages.items():

@@ -99,8 +99,8 @@ class Keeper:
         if self._plan.training_operator:
             self._start_training_operator(ports)
         if self._plan.node:
-            self._wait_for(f"node/{self._plan.node}", "create", "condition=Ready")
-        self._wait_for("serviceaccount/default", "create")
+            self._wait_for(f"node/{self._plan.node}", "Ready")
+        self._wait_for("serviceaccount/default")
         self._write_info(ports)
         self._tell("ready", ports.server)
 
@@ -138,7 +138,7 @@ class Keeper:
         webhooks = (self._binaries.manifests / "webhooks.yaml").read_text()
         objects = training_operator.objects(authority, server, webhooks, ports.webhook)
         self._apply(objects, [self._binaries.manifests / "crd.yaml", self._binaries.manifests / "cluster-role.yaml"])
-        self._wait_for("crd/tfjobs.kubeflow.org", "condition=Established")
+        self._wait_for("crd/tfjobs.kubeflow.org", "Established")
 
     def _launch_node(self, name: str) -> None:
         self._tell("progress", f"starting the local node {name}")
@@ -146,9 +146,9 @@ class Keeper:
         flags = components.node_flags(self._layout, name, self._plan.images)
         self._supervisor.launch("local-node", [sys.executable, "-P", "-m", "s3sync_local.node", *flags])
 
-    def _wait_for(self, target: str, *conditions: str) -> None:
-        for condition in conditions:
-            self._kubectl("wait", f"--for={condition}", target, f"--timeout={WAIT_SECONDS}s")
+    def _wait_for(self, target: str, condition: str = "") -> None:
+        for wanted in components.wait_flags(condition):
+            self._kubectl("wait", wanted, target, f"--timeout={WAIT_SECONDS}s")
 
     def _apply(self, objects: Sequence[object], files: Sequence[Path] = ()) -> None:
         manifest = self._layout.root / "apply.json"
