@@ -1,0 +1,41 @@
+"""Writes lines for people on standard output, whole, at once, and without secrets."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import BinaryIO
+
+from s3sync_job.report import printable
+
+MIN_SECRET = 4
+"""Shorter keys are not blanked out: they keep nobody out, and blanking them would garble the text."""
+
+
+class Console:
+    """Standard output shared by threads; ``secrets`` are blanked out wherever they would appear."""
+
+    def __init__(self, stream: BinaryIO | None = None) -> None:
+        self._stream = stream or sys.stdout.buffer
+        self._lock = threading.Lock()
+        self._secrets: tuple[str, ...] = ()
+
+    def keep_secret(self, secrets: tuple[str, ...]) -> None:
+        """Blank these out from now on."""
+        self._secrets = tuple(secret for secret in secrets if len(secret) >= MIN_SECRET)
+
+    def redact(self, text: str) -> str:
+        """Return ``text`` without secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def line(self, text: str) -> None:
+        """Write one line."""
+        self.write(f"{printable(self.redact(text))}\n".encode())
+
+    def write(self, content: bytes) -> None:
+        """Write bytes as they are, such as a file's contents for --print."""
+        with self._lock:
+            self._stream.write(content)
+            self._stream.flush()

@@ -1,0 +1,53 @@
+"""Which keys Pachyderm's S3 gateway takes, and which key a file under the input path gets (pure)."""
+
+from __future__ import annotations
+
+from s3sync_job.outcome import Reason, SyncError
+
+REFUSED_CHARACTERS = "*?[]{}!()@+^"
+"""Pachyderm 2.12 answers 400 InvalidFilePath to a key with one of these (its glob syntax)."""
+
+
+def key_problem(key: str) -> str | None:
+    """Return why Pachyderm would refuse ``key``, or None where it would take it.
+
+    A key is printable ASCII without glob characters; an element is neither empty nor ``.`` nor ``..``.
+    """
+    for character in key:
+        if not " " <= character <= "~":
+            return f"{_shown(character)} is not a printable ASCII character"
+        if character in REFUSED_CHARACTERS:
+            return f"Pachyderm refuses {character!r} (and any of {' '.join(REFUSED_CHARACTERS)})"
+    for element in key.split("/"):
+        if element in ("", ".", ".."):
+            return f"a path element must not be {element!r}"
+    return None
+
+
+def destination_prefix(input_path: str) -> str:
+    """Return the key prefix, without slashes at its ends, that the files under ``input_path`` get in the bucket.
+
+    ``/data/books/`` and ``./data/books`` give ``data/books``; ``.`` and ``/`` give ``""``, the bucket's top level.
+
+    Raises:
+        SyncError: InvalidArguments for an empty path or one with ``..`` in it.
+    """
+    if not input_path:
+        raise SyncError(Reason.INVALID_ARGUMENTS, "-i/--inputpath is empty; name the directory to copy.")
+    elements = [element for element in input_path.split("/") if element not in ("", ".")]
+    if ".." in elements:
+        raise SyncError(
+            Reason.INVALID_ARGUMENTS,
+            f"-i/--inputpath {input_path!r} has '..' in it, which cannot be part of a key; give the path without it.",
+        )
+    return "/".join(elements)
+
+
+def join_key(prefix: str, path: str) -> str:
+    """Return the key of ``path`` (relative, ``/`` between elements) under ``prefix``, which may be empty."""
+    return f"{prefix}/{path}" if prefix else path
+
+
+def _shown(character: str) -> str:
+    """Return ``character`` itself where it can be seen, else its code point, for messages."""
+    return repr(character) if character.isprintable() else f"U+{ord(character):04X}"

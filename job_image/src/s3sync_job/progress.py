@@ -1,0 +1,153 @@
+"""Counts what is done and shows it: plain lines in a log, a bar on a terminal."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+from tqdm import tqdm  # type: ignore[import-untyped] # Its stubs are a package of their own.
+
+from s3sync_job.report import Counts
+
+LINE_SECONDS = 5.0
+BAR_SECONDS = 0.2
+
+
+class Tally:
+    """The run's counts, added to by many threads and read by the one that shows and reports them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = Counts()
+        self._phase = ""
+
+    def start(self, files: int, size: int) -> None:
+        """Note what is to be done: a number of files and their size in bytes."""
+        self._update(lambda counts: replace(counts, total_files=files, total_bytes=size))
+
+    def enter(self, phase: str) -> None:
+        """Note that files are now being ``copied`` or ``verified``."""
+        with self._lock:
+            self._phase = phase
+
+    def copied(self, size: int) -> None:
+        """Count a file that was copied."""
+        self._update(
+            lambda c: replace(c, copied_files=c.copied_files + 1, copied_bytes=c.copied_bytes + size),
+        )
+
+    def verified(self, size: int) -> None:
+        """Count a file that was found equal."""
+        self._update(
+            lambda c: replace(c, verified_files=c.verified_files + 1, verified_bytes=c.verified_bytes + size),
+        )
+
+    def failed(self, files: int = 1) -> None:
+        """Count files that are not verified."""
+        self._update(lambda counts: replace(counts, failed_files=counts.failed_files + files))
+
+    def snapshot(self) -> tuple[str, Counts]:
+        """Return the phase, ``""`` before the first, and the counts."""
+        with self._lock:
+            return self._phase, self._counts
+
+    def _update(self, change: Callable[[Counts], Counts]) -> None:
+        with self._lock:
+            self._counts = change(self._counts)
+
+
+class Progress(Protocol):
+    """Shows a tally; ``show`` is called every ``interval`` seconds, ``close`` once at the end."""
+
+    interval: float
+
+    def show(self) -> None:
+        """Show the counts of now."""
+        ...
+
+    def close(self) -> None:
+        """Show the last state and leave the line free."""
+        ...
+
+
+class PlainProgress:
+    """Writes a line every few seconds, for a log."""
+
+    interval = LINE_SECONDS
+
+    def __init__(self, tally: Tally, write: Callable[[str], None]) -> None:
+        self._tally = tally
+        self._write = write
+        self._pace = _Pace()
+
+    def show(self) -> None:
+        """Write a line unless nothing has begun."""
+        phase, counts = self._tally.snapshot()
+        if phase:
+            self._write(progress_line(phase, counts, self._pace.seconds_in(phase)))
+
+    def close(self) -> None:
+        """Nothing is left to do: each line stood for itself."""
+
+
+class BarProgress:
+    """Draws a bar of bytes for each phase on standard error, for a terminal."""
+
+    interval = BAR_SECONDS
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._phase = ""
+        self._bar: Any = None
+
+    def show(self) -> None:
+        """Draw the bar of the phase that the run is in."""
+        phase, counts = self._tally.snapshot()
+        if phase != self._phase:
+            self.close()
+            self._phase = phase
+            self._bar = tqdm(total=counts.total_bytes, desc=phase, unit="B", unit_scale=True, file=sys.stderr)
+        if self._bar is not None:
+            files, size = done(phase, counts)
+            self._bar.set_postfix_str(f"{files}/{counts.total_files} files", refresh=False)
+            self._bar.update(size - self._bar.n)
+
+    def close(self) -> None:
+        """End the bar's line."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class _Pace:
+    """Knows for how long a phase has been going on."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        self._since = time.monotonic()
+
+    def seconds_in(self, phase: str) -> float:
+        """Return the seconds since the phase was first asked about, or since the last one."""
+        now = time.monotonic()
+        if phase != self._phase:
+            self._since, self._phase = (now if self._phase else self._since), phase
+        return now - self._since
+
+
+def done(phase: str, counts: Counts) -> tuple[int, int]:
+    """Return the files and bytes that are through the phase ``copied`` or ``verified``."""
+    if phase == "verified":
+        return counts.verified_files + counts.failed_files, counts.verified_bytes
+    return counts.copied_files, counts.copied_bytes
+
+
+def progress_line(phase: str, counts: Counts, seconds: float) -> str:
+    """Return such as ``copied 120/1000 files, 1.2/10.0 MB, 4.1 MB/s``."""
+    files, size = done(phase, counts)
+    rate = size / 1e6 / seconds if seconds > 0 else 0.0
+    total = counts.total_bytes / 1e6
+    return f"{phase} {files}/{counts.total_files} files, {size / 1e6:.1f}/{total:.1f} MB, {rate:.1f} MB/s"
