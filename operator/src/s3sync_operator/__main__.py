@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import kopf
 
 from s3sync_operator import handlers
+from s3sync_operator.cluster import check_access
+from s3sync_operator.errors import NoClusterError
 from s3sync_operator.settings import Settings, read_settings
 
 _FORMATS = {"plain": kopf.LogFormat.PLAIN, "full": kopf.LogFormat.FULL, "json": kopf.LogFormat.JSON}
@@ -18,11 +20,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = read_settings(sys.argv[1:] if arguments is None else arguments)
     kopf.configure(debug=settings.log_level == "debug", log_format=_FORMATS[settings.log_format])
     logging.getLogger().setLevel(settings.log_level.upper())
-    asyncio.run(run(settings))
+    try:
+        asyncio.run(run(settings))
+    except NoClusterError as error:
+        sys.exit(f"s3sync-operator: {error}")
 
 
 async def run(settings: Settings) -> None:
     """Run kopf with this operator's handlers until it is told to stop."""
+    await check_access()
     await kopf.operator(
         registry=kopf.get_default_registry(),
         memo=kopf.Memo(settings=settings),

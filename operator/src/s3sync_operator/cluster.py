@@ -16,7 +16,7 @@ from kubernetes.aio.config.config_exception import ConfigException
 
 from s3sync_operator.api import GROUP, KIND, PLURAL, VERSION, Reason, Status, Sync, parse_sync
 from s3sync_operator.desired import LABEL_UID, TFJOB_GROUP, TFJOB_PLURAL, TFJOB_VERSION
-from s3sync_operator.errors import ConflictError, PermanentSyncError, TemporarySyncError
+from s3sync_operator.errors import ConflictError, NoClusterError, PermanentSyncError, TemporarySyncError
 
 Raw = dict[str, Any]
 EventType = Literal["Normal", "Warning"]
@@ -62,14 +62,30 @@ class Cluster(Protocol):
 
 
 async def connect() -> client.ApiClient:
-    """Return a client for the cluster that the pod runs in, else for the one of KUBECONFIG."""
+    """Return a client for the cluster that the pod runs in, else for the one of KUBECONFIG.
+
+    Raises NoClusterError that says what is missing.
+    """
     settings = client.Configuration()
     try:
         config.load_incluster_config(client_configuration=settings)
     except ConfigException:
-        await config.load_kube_config(client_configuration=settings)
+        await _load_kubeconfig(settings)
     settings.connection_pool_maxsize = 32
     return client.ApiClient(configuration=settings)
+
+
+async def check_access() -> None:
+    """Raise NoClusterError where there is no cluster to work in, before anything starts."""
+    await (await connect()).close()
+
+
+async def _load_kubeconfig(settings: client.Configuration) -> None:
+    try:
+        await config.load_kube_config(client_configuration=settings)
+    except (ConfigException, OSError) as error:
+        text = f"no cluster to work in: not in a pod, and KUBECONFIG gives none ({error})"
+        raise NoClusterError(text) from None
 
 
 class KubernetesCluster:

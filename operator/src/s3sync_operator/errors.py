@@ -29,3 +29,7 @@ class TemporarySyncError(SyncError, kopf.TemporaryError):
 
 class ConflictError(Exception):
     """The object changed since it was read: read it again and decide anew."""
+
+
+class NoClusterError(Exception):
+    """There is no API server to talk to: the operator cannot start."""

@@ -14,7 +14,7 @@ from s3sync_operator.service import Service
 from s3sync_operator.settings import read_settings
 
 
-@kopf.on.startup()
+@kopf.on.startup(errors=kopf.ErrorsMode.PERMANENT)
 async def start(settings: kopf.OperatorSettings, memo: Any, **_: object) -> None:
     """Configure kopf's watches and start the service; `memo.settings` stands in for flags where there are some."""
     configure(settings)

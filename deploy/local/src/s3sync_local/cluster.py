@@ -102,6 +102,12 @@ class LocalCluster:
         self._started_layout()
         return self._kubectl
 
+    @property
+    def manifests(self) -> Path:
+        """The folder of the training-operator's own manifests: `crd.yaml`, `cluster-role.yaml`, `webhooks.yaml`."""
+        assert self._binaries is not None  # noqa: S101 - set by start().
+        return self._binaries.manifests
+
     def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
         """Return the kubeconfig of any user in any groups, who may do what RBAC grants them and no more."""
         return access.write_kubeconfig(self._started_layout(), self._server, f"user-{user}", user, groups)

@@ -102,8 +102,8 @@ class Layout:
         return self.root / "kubeconfigs"
 
     def kubeconfig(self, name: str) -> Path:
-        """The kubeconfig of a user or component."""
-        return self.kubeconfigs / f"{quote(name, safe=':')}.yaml"
+        """The kubeconfig of a user or component; KUBECONFIG is a list with colons, so its name has none."""
+        return self.kubeconfigs / f"{quote(name, safe='').replace('%3A', '.')}.yaml"
 
 
 def etcd_flags(layout: Layout, ports: Ports) -> list[str]:
