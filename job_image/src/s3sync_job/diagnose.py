@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from pathlib import Path
 
 from s3sync_job.gateway import BucketClient
@@ -68,9 +67,6 @@ class ErrorLog:
         if not isinstance(error, self._store.error):
             raise error
         self._bucket.probe()
-        conflict = self._conflict(file.key)
-        if conflict is not None:
-            return SyncError(Reason.INVALID_KEY, conflict)
         if self._verb == READ_BACK and isinstance(error, self._store.not_found):
             return SyncError(
                 Reason.CONTENT_DIFFERS, f"{self._store.url(file.key)} was listed but is not there any more"
@@ -84,12 +80,3 @@ class ErrorLog:
                 return None
         except OSError as error:
             return error.strerror or "it cannot be opened"
-
-    def _conflict(self, key: str) -> str | None:
-        """Return what stands in the way of ``key``: a file above it, or a directory of its name."""
-        blocking = self._bucket.file_above(posixpath.dirname(key))
-        if blocking is not None:
-            return f"the bucket has a file {blocking!r} where the input has a directory; delete it"
-        if self._bucket.is_directory(key):
-            return f"the bucket has a directory {key!r} where the input has a file; delete it"
-        return None

@@ -23,6 +23,9 @@ from s3sync_job.settings import Gateway
 PROBE_SECONDS = 20
 """The most a probe may take, name resolution and retries included: an unreachable endpoint fails a run within 30 s."""
 
+PROBE_SILENCE_MSEC = 8_000
+"""How long each of a probe's two attempts waits for an answer."""
+
 MAX_KEYS = 10_000_000
 """A listing longer than this ends with an error instead of filling the memory."""
 
@@ -41,7 +44,8 @@ class BucketClient:
     def __init__(self, gateway: Gateway, bucket: str) -> None:
         self._where = f"{gateway.endpoint} (S3_ENDPOINT)"
         self._bucket = bucket
-        self._quick = _client(gateway, read_timeout=8, attempts=2)
+        patience = (gateway.request_timeout_msec or PROBE_SILENCE_MSEC) / 1000
+        self._quick = _client(gateway, read_timeout=min(patience, PROBE_SILENCE_MSEC / 1000), attempts=2)
         self._patient = _client(gateway, read_timeout=120, attempts=3)
 
     def probe(self) -> None:
@@ -53,18 +57,14 @@ class BucketClient:
         """
         self._within(PROBE_SECONDS, lambda: self._quick.list_objects(Bucket=self._bucket, MaxKeys=1))
 
-    def file_above(self, key: str) -> str | None:
-        """Return the file, if any, that stands where ``key`` or one of the directories above it would have to be."""
-        elements = key.split("/")
+    def file_at(self, directory: str) -> str | None:
+        """Return the file, if any, that stands where ``directory`` or one above it would have to be."""
+        elements = directory.split("/")
         for depth in range(1, len(elements) + 1):
             candidate = "/".join(elements[:depth])
             if candidate and self._first_key(candidate) == candidate:
                 return candidate
         return None
-
-    def is_directory(self, key: str) -> bool:
-        """Tell whether files lie under ``key``."""
-        return self._first_key(f"{key}/") is not None
 
     def list_keys(self, prefix: str) -> dict[str, int]:
         """Return the sizes in bytes by key of all files under the directory ``prefix`` (``""``: the whole bucket)."""
@@ -157,7 +157,7 @@ def _classify_tls(error: Exception, where: str) -> tuple[Reason, str]:
     return Reason.ENDPOINT_UNREACHABLE, f"TLS with {where} fails: {text}"
 
 
-def _client(gateway: Gateway, *, read_timeout: int, attempts: int) -> Any:
+def _client(gateway: Gateway, *, read_timeout: float, attempts: int) -> Any:
     """Return a botocore client that signs, goes to the endpoint directly as the plugin does, and gives up early."""
     config = Config(
         connect_timeout=5,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from s3sync_job.keys import join_key, key_problem
@@ -74,6 +74,43 @@ def make_plan(prefix: str, found: Iterable[LocalFile], worker: Worker, *, allow_
         )
     _check_keys(prefix, everything)
     return Plan(prefix, everything, everything[worker.index :: worker.count])
+
+
+def check_conflicts(plan: Plan, there: Iterable[str]) -> None:
+    """Check that no path would be a file on one side and a directory on the other; ``there`` holds the bucket's keys.
+
+    Raises:
+        SyncError: InvalidKey naming every file of the input that is in conflict.
+    """
+    there_files = set(there)
+    there_directories = {directory for key in there_files for directory in _directories(key)}
+    conflicts = tuple(
+        Failure(file.path, Verdict.ERROR, problem)
+        for file in plan.everything
+        if (problem := _conflict(file.key, there_files, there_directories)) is not None
+    )
+    if conflicts:
+        raise SyncError(
+            Reason.INVALID_KEY,
+            f"{len(conflicts)} of {len(plan.everything)} files cannot stand beside what the bucket holds, the first being "
+            f"{conflicts[0].path!r}: {conflicts[0].detail}; delete that or sync another path. Nothing was copied.",
+            conflicts,
+        )
+
+
+def _conflict(key: str, there_files: set[str], there_directories: set[str]) -> str | None:
+    """Return what in the bucket keeps ``key`` from being a file there."""
+    if key in there_directories:
+        return f"the bucket has a directory {key!r}"
+    blocking = next((directory for directory in _directories(key) if directory in there_files), None)
+    return f"the bucket has a file {blocking!r}" if blocking else None
+
+
+def _directories(key: str) -> Iterator[str]:
+    """Yield the directories above ``key``, the top one first."""
+    for position, character in enumerate(key):
+        if character == "/":
+            yield key[:position]
 
 
 def _check_keys(prefix: str, files: tuple[PlannedFile, ...]) -> None:

@@ -14,7 +14,7 @@ from s3sync_job.diagnose import COPIED, READ_BACK, ErrorLog
 from s3sync_job.gateway import BucketClient
 from s3sync_job.outcome import ENDINGS, Failure, Reason, SyncError, Verdict
 from s3sync_job.parallel import ByteBudget, StalledError, unordered
-from s3sync_job.plan import Plan, PlannedFile, make_plan
+from s3sync_job.plan import Plan, PlannedFile, check_conflicts, make_plan
 from s3sync_job.progress import Tally
 from s3sync_job.report import Report, failed
 from s3sync_job.scan import find_files
@@ -63,7 +63,7 @@ class Run:
     def _sync(self) -> Report:
         plan = self._plan()
         self._bucket.probe()
-        self._refuse_file_in_the_way(plan)
+        self._refuse_conflicts(plan)
         store = self._load(plan) if plan.mine else None
         if store:
             self._copy(plan, store)
@@ -94,17 +94,18 @@ class Run:
         prefix = self._settings.prefix
         return f"s3://{self._settings.bucket}/{prefix}{'/' if prefix else ''}"
 
-    def _refuse_file_in_the_way(self, plan: Plan) -> None:
-        """Raise InvalidKey where the bucket has a file in place of the destination's directory.
+    def _refuse_conflicts(self, plan: Plan) -> None:
+        """Raise InvalidKey where the bucket has a file in place of a directory or the other way about.
 
-        Pachyderm would answer 500, or finish the commit with an error, so it is found out before anything is sent.
+        Pachyderm takes such a file, and then fails to list the branch that has it; so it must never be sent.
         """
-        blocking = self._bucket.file_above(plan.prefix)
+        blocking = self._bucket.file_at(plan.prefix)
         if blocking is not None:
             raise SyncError(
                 Reason.INVALID_KEY,
                 f"The bucket has a file {blocking!r} where the copy needs a directory; delete it or sync another path.",
             )
+        check_conflicts(plan, self._bucket.list_keys(plan.prefix))
 
     def _load(self, plan: Plan) -> TensorFlowStore:
         """Return the store, TensorFlow being loaded only now: its plugin is told the size of the largest file."""

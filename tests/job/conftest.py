@@ -1,0 +1,132 @@
+"""The real s3sync-job process, with real TensorFlow, against the stand-in for Pachyderm's S3 gateway."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import jsonschema
+import pytest
+from botocore.config import Config
+
+from pachyderm_standin.process import StandinProcess
+
+REPOSITORY = Path(__file__).parents[2]
+SCHEMA = json.loads((REPOSITORY / "tests/golden/report/schema.json").read_text())
+COMMAND = str(Path(sys.executable).parent / "s3sync-job")
+RUN_SECONDS = 90
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that ended: its exit code, its output, and its report, known to fit the schema."""
+
+    code: int
+    output: bytes
+    errors: str
+    report: dict[str, Any]
+
+    @property
+    def reason(self) -> str:
+        return str(self.report["reason"])
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        return {failure["path"]: failure["verdict"] for failure in self.report["failures"]}
+
+
+def ended(code: int, output: bytes, errors: bytes) -> Ended:
+    """Return the run, its report being the last line; fails if that is none, or its exit code is not the process's."""
+    report = json.loads(output.splitlines()[-1])
+    jsonschema.validate(report, SCHEMA)
+    assert report["exitCode"] == code, errors.decode()
+    return Ended(code, output, errors.decode(), report)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Runs s3sync-job in a working directory of its own against one bucket of the stand-in."""
+
+    standin: StandinProcess
+    bucket: str
+    directory: Path
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Put files under the working directory."""
+        for path, content in files.items():
+            target = self.directory / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        """Return the environment of a run: nothing of this process's but the PATH."""
+        return {"PATH": "/usr/bin:/bin", "S3_ENDPOINT": self.standin.host_port, "S3_USE_HTTPS": "0", **changes}
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a run and return its process."""
+        return subprocess.Popen(
+            [COMMAND, "-b", self.bucket, *arguments],
+            cwd=self.directory,
+            env=self.environment(**environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def run(self, *arguments: str, **environment: str) -> Ended:
+        """Run to the end."""
+        with self.start(*arguments, **environment) as process:
+            try:
+                output, errors = process.communicate(timeout=RUN_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return ended(process.returncode, output, errors)
+
+    @property
+    def s3(self) -> Any:
+        """A plain S3 client of the stand-in."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.standin.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="x",
+            aws_secret_access_key="x",
+            config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+        )
+
+    def stored(self, key: str) -> bytes:
+        """Return what the bucket holds under ``key``."""
+        content: bytes = self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        return content
+
+    def listed(self) -> list[str]:
+        """Return the bucket's keys."""
+        pages = self.s3.get_paginator("list_objects").paginate(Bucket=self.bucket)
+        return [item["Key"] for page in pages for item in page.get("Contents", ())]
+
+
+@pytest.fixture(scope="session")
+def standin() -> Iterator[StandinProcess]:
+    with StandinProcess() as process:
+        yield process
+
+
+@pytest.fixture
+def job(standin: StandinProcess, tmp_path: Path, bucket_names: Callable[[], str]) -> Iterator[Job]:
+    """A working directory and a bucket that nobody has used; faults end with the test."""
+    job = Job(standin, bucket_names(), tmp_path)
+    job.s3.create_bucket(Bucket=job.bucket)
+    yield job
+    standin.clear_faults()
+
+
+@pytest.fixture(scope="session")
+def bucket_names() -> Callable[[], str]:
+    numbers = iter(range(10_000))
+    return lambda: f"master.repo{next(numbers)}"

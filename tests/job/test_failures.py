@@ -1,0 +1,231 @@
+"""What must not end verified: each cause with its own reason, exit code and message."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.job.conftest import Job, ended
+
+TEN_FILES = {f"in/file {number}": b"some content %d" % number for number in range(10)}
+
+
+def test_wrong_credentials_are_told_from_a_missing_bucket_and_never_printed(job: Job) -> None:
+    job.write(TEN_FILES)
+    run = job.run("-i", "in", AWS_ACCESS_KEY_ID="one-secret-token", AWS_SECRET_ACCESS_KEY="another-secret-token")
+    assert (run.code, run.reason) == (7, "AccessDenied")
+    assert "AWS_ACCESS_KEY_ID" in run.report["message"]
+    assert b"secret-token" not in run.output
+    assert "secret-token" not in run.errors
+
+
+def test_an_endpoint_where_nobody_listens_is_unreachable(job: Job) -> None:
+    job.write(TEN_FILES)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        unused = f"127.0.0.1:{server.getsockname()[1]}"
+    run = job.run("-i", "in", S3_ENDPOINT=unused)
+    assert (run.code, run.reason) == (160, "EndpointUnreachable")
+    assert unused in run.report["message"]
+
+
+def test_an_endpoint_that_accepts_and_says_nothing_is_unreachable(job: Job) -> None:
+    job.write(TEN_FILES)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"127.0.0.1:{silent.getsockname()[1]}"
+        run = job.run("-i", "in", S3_ENDPOINT=endpoint, S3_REQUEST_TIMEOUT_MSEC="1000")
+    assert (run.code, run.reason) == (160, "EndpointUnreachable")
+
+
+def test_tls_towards_an_endpoint_without_names_the_variable(job: Job) -> None:
+    job.write(TEN_FILES)
+    run = job.run("-i", "in", S3_USE_HTTPS="1")
+    assert (run.code, run.reason) == (2, "InvalidArguments")
+    assert run.report["message"].startswith("S3_USE_HTTPS")
+
+
+def test_a_missing_bucket_may_be_mended_by_a_retry(job: Job) -> None:
+    job.write(TEN_FILES)
+    run = job.run("-b", "master.nowhere", "-i", "in")
+    assert (run.code, run.reason) == (162, "BucketNotFound")
+
+
+@pytest.mark.parametrize("path", ["missing", "file"])
+def test_an_input_path_that_is_no_directory_is_not_found(job: Job, path: str) -> None:
+    job.write({"file": b"x"})
+    run = job.run("-i", path)
+    assert (run.code, run.reason) == (3, "InputPathNotFound")
+    assert path in run.report["message"]
+
+
+def test_an_empty_input_is_never_verified(job: Job) -> None:
+    (job.directory / "in/only/directories").mkdir(parents=True)
+    run = job.run("-i", "in")
+    assert (run.code, run.reason) == (4, "InputEmpty")
+
+
+def test_whatever_cannot_be_read_is_named_before_anything_is_copied(job: Job) -> None:
+    job.write(TEN_FILES)
+    (job.directory / "in/dangling").symlink_to("nothing")
+    (job.directory / "in/loop").symlink_to(".")
+    os.mkfifo(job.directory / "in/pipe")
+    run = job.run("-i", "in")
+    assert (run.code, run.reason) == (5, "InputUnreadable")
+    assert set(run.verdicts) == {"dangling", "loop", "pipe"}
+    assert job.listed() == []
+
+
+def test_all_names_that_pachyderm_refuses_are_reported_before_anything_is_copied(job: Job) -> None:
+    job.write({"in/fine.txt": b"x", "in/Chapter [1].txt": b"x", "in/ü/a.txt": b"x", "in/a+b": b"x"})
+    run = job.run("-i", "in")
+    assert (run.code, run.reason) == (6, "InvalidKey")
+    assert set(run.verdicts) == {"Chapter [1].txt", "ü/a.txt", "a+b"}
+    assert job.listed() == []
+
+
+def test_a_file_in_place_of_the_destination_is_found_before_anything_is_copied(job: Job) -> None:
+    job.write({"a/in/file": b"x"})
+    job.s3.put_object(Bucket=job.bucket, Key="a", Body=b"in the way")
+    run = job.run("-i", "a/in")
+    assert (run.code, run.reason) == (6, "InvalidKey")
+    assert job.listed() == ["a"]
+
+
+@pytest.mark.parametrize(("here", "there"), [("in/name/file", "in/name"), ("in/name", "in/name/file")])
+def test_a_file_on_one_side_and_a_directory_on_the_other_is_found_before_anything_is_copied(
+    job: Job, here: str, there: str
+) -> None:
+    job.write({here: b"x"})
+    job.s3.put_object(Bucket=job.bucket, Key=there, Body=b"in the way")
+    run = job.run("-i", "in")
+    assert (run.code, run.reason) == (6, "InvalidKey")
+    assert list(run.verdicts) == [here.removeprefix("in/")]
+    assert job.listed() == [there]
+
+
+def test_a_bucket_that_vanishes_midway_is_missing(job: Job) -> None:
+    job.write(TEN_FILES)
+    job.standin.set_faults([{"action": "drop-bucket", "bucket": job.bucket, "method": "PUT", "after": 3, "times": 1}])
+    run = job.run("-i", "in")
+    assert (run.code, run.reason) == (162, "BucketNotFound")
+    assert run.report["files"]["verified"] == 0
+    assert run.report["failures"]
+
+
+def test_credentials_refused_midway_are_told(job: Job) -> None:
+    job.write(TEN_FILES)
+    rule = {"action": "status", "bucket": job.bucket, "status": 403, "code": "InvalidAccessKeyId"}
+    job.standin.set_faults([{**rule, "after": 20}])
+    run = job.run("-i", "in", "--threads", "2")
+    assert (run.code, run.reason) == (7, "AccessDenied")
+
+
+@pytest.mark.parametrize(("action", "method"), [("flip", "GET"), ("store-flip", "PUT")])
+def test_a_flipped_byte_is_found_on_the_wire_and_in_the_store(job: Job, action: str, method: str) -> None:
+    job.write({"in/good": b"x" * 2000, "in/bad": b"y" * 2000})
+    job.standin.set_faults(
+        [{"action": action, "method": method, "bucket": job.bucket, "key": "in/bad", "offset": 1234}]
+    )
+    run = job.run("-i", "in")
+    assert (run.code, run.reason) == (1, "ContentDiffers")
+    assert run.verdicts == {"bad": "Differ"}
+    assert run.report["failures"][0]["detail"] == "first difference at byte 1234 of 2000"
+    assert run.report["files"] == {"total": 2, "copied": 2, "verified": 1, "failed": 1}
+    assert run.report["digest"] is None
+
+
+def test_a_file_that_only_the_bucket_has_fails_the_run(job: Job) -> None:
+    job.write(TEN_FILES)
+    job.s3.put_object(Bucket=job.bucket, Key="in/of an earlier run", Body=b"x")
+    job.s3.put_object(Bucket=job.bucket, Key="in another directory", Body=b"x")
+    run = job.run("-i", "in")
+    assert (run.code, run.reason) == (1, "ContentDiffers")
+    assert run.verdicts == {"of an earlier run": "MissingHere"}
+    assert run.report["files"] == {"total": 10, "copied": 10, "verified": 10, "failed": 1}
+
+
+def test_a_gateway_that_fails_at_once_is_a_server_error(job: Job) -> None:
+    job.write(TEN_FILES)
+    job.standin.set_faults([{"action": "status", "bucket": job.bucket, "status": 500, "code": "InternalError"}])
+    run = job.run("-i", "in")
+    assert (run.code, run.reason) == (161, "ServerError")
+
+
+@pytest.mark.parametrize("method", ["PUT", "GET"])
+def test_a_file_that_the_gateway_fails_on_is_named(job: Job, method: str) -> None:
+    job.write(TEN_FILES)
+    rule = {"action": "status", "bucket": job.bucket, "status": 500, "code": "InternalError"}
+    job.standin.set_faults([{**rule, "method": method, "key": "in/file 7"}])
+    run = job.run("-i", "in", AWS_MAX_ATTEMPTS="1")
+    assert (run.code, run.reason) == (161, "ServerError")
+    assert run.verdicts == {"file 7": "Error"}
+
+
+def test_one_failed_request_is_tried_again(job: Job) -> None:
+    job.write(TEN_FILES)
+    rule = {"action": "status", "bucket": job.bucket, "status": 503, "code": "SlowDown"}
+    job.standin.set_faults([{**rule, "method": "PUT", "times": 1}])
+    assert job.run("-i", "in").code == 0
+
+
+def test_writing_that_is_refused_stops_after_a_few_files(job: Job) -> None:
+    job.write({f"in/{number}": b"x" for number in range(200)})
+    rule = {"action": "status", "bucket": job.bucket, "status": 500, "code": "InternalError"}
+    job.standin.set_faults([{**rule, "method": "PUT"}])
+    run = job.run("-i", "in", AWS_MAX_ATTEMPTS="1")
+    assert (run.code, run.reason) == (161, "ServerError")
+    assert len(run.report["failures"]) == 10
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_midway_leaves_a_report_and_no_staged_file(job: Job, number: signal.Signals, code: int) -> None:
+    job.write(TEN_FILES)
+    job.standin.set_faults([{"action": "latency", "bucket": job.bucket, "method": "PUT", "seconds": 60}])
+    with job.start("-i", "in", "--print") as process:
+        staged = staged_files_of(process.pid)
+        while not staged and process.poll() is None:
+            staged = staged_files_of(process.pid)
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=30)
+    run = ended(process.returncode, output, errors)
+    assert (run.code, run.reason) == (code, "Terminated")
+    assert run.report["files"] == {"total": 10, "copied": 0, "verified": 0, "failed": 0}
+    assert staged
+    assert not [path for path in staged if path.exists()]
+
+
+def staged_files_of(pid: int) -> list[Path]:
+    """Return the files that TensorFlow's plugin stages in a process."""
+    links = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            links.append(descriptor.readlink())
+        except FileNotFoundError:
+            continue
+    return [link for link in links if link.name.startswith("_s3_filesystem_")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "named"),
+    [
+        (["-i", ""], {}, "--inputpath"),
+        (["-i", "../in"], {}, "--inputpath"),
+        (["-i", "in", "-b", "s3://bucket/path"], {}, "--bucket"),
+        (["-i", "in", "--threads", "0"], {}, "--threads"),
+        (["-i", "in", "--thraeds", "4"], {}, "--thraeds"),
+        (["-i", "in"], {"S3_ENDPOINT": ""}, "S3_ENDPOINT"),
+        (["-i", "in"], {"AWS_ACCESS_KEY_ID": "token\n", "AWS_SECRET_ACCESS_KEY": "token\n"}, "AWS_ACCESS_KEY_ID"),
+    ],
+)
+def test_bad_arguments_name_the_flag_or_variable_and_are_reported_like_all_else(
+    job: Job, arguments: list[str], environment: dict[str, str], named: str
+) -> None:
+    message = job.directory / "message"
+    run = job.run(*arguments, "--termination-log", str(message), **environment)
+    assert (run.code, run.reason) == (2, "InvalidArguments")
+    assert named in run.report["message"]
+    assert json.loads(message.read_text())["reason"] == "InvalidArguments"
