@@ -74,7 +74,7 @@ class Agent:
         self._context = Context(client, catalogue, settings.state, self._marker)
         self._machine = this_machine(settings.state)
         self._labels = node_labels(settings.name, self._machine, settings.labels)
-        self._server = LogServer(self._find_log)
+        self._server = LogServer(self._find_log, client.authority)
         self._port = 0
         self._uid = ""
         self._workers: dict[str, PodWorker] = {}

@@ -2,21 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable
+import tempfile
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.watch import Watch
 
 from s3sync_local.node.records import Manifest
+from s3sync_local.node.registration import LEASE_NAMESPACE
 
-LEASE_NAMESPACE = "kube-node-lease"
-
-_CALL_SECONDS = 15.0
-_LIST_SECONDS = 60.0
-_STRATEGIC = "application/strategic-merge-patch+json"
+_CALL_SECONDS = 30.0
+_NODES = "/api/v1/nodes"
+_CONTENT_TYPES = {"PATCH": "application/strategic-merge-patch+json"}
 
 
 class ApiError(Exception):
@@ -32,20 +33,30 @@ TRANSIENT = (ApiError, aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 
 class NodeClient:
-    """A connection to the API server of a kubeconfig."""
+    """A connection to the API server of a kubeconfig.
 
-    def __init__(self, api: client.ApiClient) -> None:
+    It calls by path and not by the client library's generated methods: those come with a class for every kind, which
+    take 120 MB and over a second of this machine at the start, and each fork of the node would carry them.
+    """
+
+    def __init__(self, api: client.ApiClient, authority: str) -> None:
         self._api = api
-        self._core = client.CoreV1Api(api)
-        self._leases = client.CoordinationV1Api(api)
+        self.authority = authority
+        """The certificate (PEM) of the cluster's authority."""
 
     @classmethod
     async def connect(cls, kubeconfig: Path) -> "NodeClient":
         """Read the kubeconfig; raises config.ConfigException. Proxies of the environment are not for this machine."""
         configuration = client.Configuration()
-        await config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)
-        configuration.client_session_kwargs = {"trust_env": False}
-        return cls(client.ApiClient(configuration))
+        # Keys are written to files for OpenSSL to read; they go as soon as it has.
+        with tempfile.TemporaryDirectory() as keys:
+            await config.load_kube_config(
+                str(kubeconfig), client_configuration=configuration, persist_config=False, temp_file_path=keys
+            )
+            if not configuration.ssl_ca_cert:
+                raise config.ConfigException("the cluster has no https server with a certificate-authority")
+            configuration.client_session_kwargs = {"trust_env": False}
+            return cls(client.ApiClient(configuration), Path(configuration.ssl_ca_cert).read_text("ascii"))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -53,21 +64,14 @@ class NodeClient:
 
     async def list_pods(self) -> tuple[list[Manifest], str]:
         """All pods of the cluster, and the resource version to watch from."""
-        call = self._core.list_pod_for_all_namespaces_without_preload_content(_request_timeout=_LIST_SECONDS)
-        answer = await _json(call)
+        answer = await self._call("GET", "/api/v1/pods")
         return answer["items"], answer["metadata"]["resourceVersion"]
 
     async def watch_pods(self, version: str, seconds: int) -> AsyncIterator[tuple[str, Manifest]]:
         """Changes from ``version`` on as (ADDED | MODIFIED | DELETED, pod), for so long; raises ApiError 410."""
         async with Watch("object") as watch:
-            events = watch.stream(
-                self._core.list_pod_for_all_namespaces,
-                resource_version=version,
-                timeout_seconds=seconds,
-                _request_timeout=seconds + _CALL_SECONDS,
-            )
             try:
-                async for event in events:
+                async for event in watch.stream(self._open_watch, resource_version=version, timeout_seconds=seconds):
                     yield event["type"], event["raw_object"]
             except client.ApiException as error:
                 raise ApiError(error.status, error.reason) from error
@@ -76,89 +80,97 @@ class NodeClient:
         """Assign the pod to the node."""
         meta = pod["metadata"]
         body = {"metadata": {"name": meta["name"], "uid": meta["uid"]}, "target": {"kind": "Node", "name": node}}
-        bind = self._core.create_namespaced_pod_binding_without_preload_content
-        await _json(bind(meta["name"], meta["namespace"], body, _request_timeout=_CALL_SECONDS))
+        await self._call("POST", f"{_pod_path(pod)}/binding", body)
 
     async def patch_pod_status(self, pod: Manifest, status: Manifest) -> Manifest:
         """Merge into the status of this very pod (by uid); returns the pod."""
-        meta = pod["metadata"]
-        patch = self._core.patch_namespaced_pod_status_without_preload_content
-        body = {"metadata": {"uid": meta["uid"]}, "status": status}
-        patched: Manifest = await _json(
-            patch(meta["name"], meta["namespace"], body, _content_type=_STRATEGIC, _request_timeout=_CALL_SECONDS)
-        )
+        body = {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status}
+        patched: Manifest = await self._call("PATCH", f"{_pod_path(pod)}/status", body)
         return patched
 
     async def delete_pod(self, pod: Manifest) -> None:
         """Remove this very pod (by uid) at once, for its processes have ended."""
-        meta = pod["metadata"]
-        body = {"gracePeriodSeconds": 0, "preconditions": {"uid": meta["uid"]}}
-        delete = self._core.delete_namespaced_pod_without_preload_content
-        await _json(delete(meta["name"], meta["namespace"], body=body, _request_timeout=_CALL_SECONDS))
+        body = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod["metadata"]["uid"]}}
+        await self._call("DELETE", _pod_path(pod), body)
 
     async def read_secret(self, namespace: str, name: str) -> Manifest | None:
         """The Secret, None where there is none."""
-        read = self._core.read_namespaced_secret_without_preload_content
-        return await _or_none(read(name, namespace, _request_timeout=_CALL_SECONDS))
+        return await self._find("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
 
     async def read_config_map(self, namespace: str, name: str) -> Manifest | None:
         """The ConfigMap, None where there is none."""
-        read = self._core.read_namespaced_config_map_without_preload_content
-        return await _or_none(read(name, namespace, _request_timeout=_CALL_SECONDS))
+        return await self._find("GET", f"/api/v1/namespaces/{namespace}/configmaps/{name}")
 
     async def apply_node(self, node: Manifest) -> Manifest:
         """Make the Node's labels, taints and status as given, whether it exists or not; returns it."""
-        name = node["metadata"]["name"]
-        core = self._core
-        try:
-            await _json(core.create_node_without_preload_content(node, _request_timeout=_CALL_SECONDS))
-        except ApiError as error:
-            if error.status != 409:
-                raise
+        path = f"{_NODES}/{node['metadata']['name']}"
         # Admission taints a new Node as not ready, and the controller that lifts that need not run here.
         body = {"metadata": {"labels": node["metadata"]["labels"]}, "spec": {"taints": None}}
-        patch = core.patch_node_without_preload_content
-        await _json(patch(name, body, _content_type=_STRATEGIC, _request_timeout=_CALL_SECONDS))
-        patch = core.patch_node_status_without_preload_content
-        body = {"status": node["status"]}
-        patched: Manifest = await _json(patch(name, body, _content_type=_STRATEGIC, _request_timeout=_CALL_SECONDS))
+        if await self._find("GET", path) is None:
+            await self._call("POST", _NODES, node)
+        await self._call("PATCH", path, body)
+        patched: Manifest = await self._call("PATCH", f"{path}/status", {"status": node["status"]})
         return patched
 
     async def renew_lease(self, lease: Manifest) -> None:
         """Write the node's heartbeat."""
-        name = lease["metadata"]["name"]
-        patch = self._leases.patch_namespaced_lease_without_preload_content
-        call = patch(name, LEASE_NAMESPACE, lease, _content_type=_STRATEGIC, _request_timeout=_CALL_SECONDS)
-        if await _or_none(call) is None:
-            create = self._leases.create_namespaced_lease_without_preload_content
-            await _json(create(LEASE_NAMESPACE, lease, _request_timeout=_CALL_SECONDS))
+        leases = f"/apis/coordination.k8s.io/v1/namespaces/{LEASE_NAMESPACE}/leases"
+        if await self._find("PATCH", f"{leases}/{lease['metadata']['name']}", lease) is None:
+            await self._call("POST", leases, lease)
 
     async def remove_node(self, name: str) -> None:
         """Delete the Node if it exists; its Lease, which it owns, is garbage then."""
-        await _or_none(self._core.delete_node_without_preload_content(name, _request_timeout=_CALL_SECONDS))
+        await self._find("DELETE", f"{_NODES}/{name}")
+
+    async def _open_watch(self, **options: Any) -> aiohttp.ClientResponse:
+        """What Watch calls to open (and, after a time-out, open again) its stream."""
+        query = {
+            "watch": "true",
+            "resourceVersion": options["resource_version"],
+            "timeoutSeconds": options["timeout_seconds"],
+        }
+        seconds = options["timeout_seconds"] + _CALL_SECONDS
+        return await self._send("GET", f"/api/v1/pods?{urlencode(query)}", None, seconds)
+
+    async def _find(self, method: str, path: str, body: Manifest | None = None) -> Manifest | None:
+        """The answer of a call; None where there is no such object."""
+        try:
+            found: Manifest = await self._call(method, path, body)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        return found
+
+    async def _call(self, method: str, path: str, body: Manifest | None = None) -> Any:
+        """The answer of a call; raises ApiError with the API server's message."""
+        response = await self._send(method, path, body, _CALL_SECONDS)
+        content = await response.read()
+        if response.status >= 400:
+            raise ApiError(response.status, _message(content) or str(response.reason))
+        return json.loads(content)
+
+    async def _send(self, method: str, path: str, body: Manifest | None, seconds: float) -> aiohttp.ClientResponse:
+        headers: Mapping[str, str] = {"Content-Type": _CONTENT_TYPES.get(method, "application/json")}
+        call = await self._api.param_serialize(
+            method,
+            path,
+            header_params={**headers, "Accept": "application/json"},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        answer = await self._api.call_api(*call, _request_timeout=seconds)
+        response: aiohttp.ClientResponse = answer.response
+        return response
 
 
-async def _json(call: Awaitable[aiohttp.ClientResponse]) -> Any:
-    """The answer of a call; raises ApiError with the API server's message."""
-    response = await call
-    body = await response.read()
-    if response.status >= 400:
-        raise ApiError(response.status, _message(body) or str(response.reason))
-    return json.loads(body)
+def _pod_path(pod: Manifest) -> str:
+    meta = pod["metadata"]
+    return f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
 
 
-async def _or_none(call: Awaitable[aiohttp.ClientResponse]) -> Manifest | None:
+def _message(content: bytes) -> str:
     try:
-        found: Manifest = await _json(call)
-    except ApiError as error:
-        if error.status == 404:
-            return None
-        raise
-    return found
-
-
-def _message(body: bytes) -> str:
-    try:
-        return str(json.loads(body)["message"])
+        return str(json.loads(content)["message"])
     except (ValueError, KeyError, TypeError):
-        return body[:200].decode(errors="replace")
+        return content[:200].decode(errors="replace")

@@ -21,8 +21,8 @@ class PodFiles:
     @classmethod
     def of(cls, state: Path, pod: Manifest) -> "PodFiles":
         """The place of a pod under the node's state directory."""
-        meta = pod["metadata"]
-        return cls(state / "pods" / f"{meta['namespace']}_{meta['name']}_{meta['uid']}")
+        # The uid alone: a TMPDIR must be short, for a socket's path may have 107 bytes.
+        return cls(state / "pods" / pod["metadata"]["uid"])
 
     def temporary(self) -> Path:
         """The pod's HOME and TMPDIR, made if need be."""

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from s3sync_local.node.client import LEASE_NAMESPACE
 from s3sync_local.node.environment import NODE_ADDRESS
 from s3sync_local.node.status import rfc3339
 
+LEASE_NAMESPACE = "kube-node-lease"
 LEASE_SECONDS = 40
 _VERSION = version("s3sync-local")
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -30,6 +31,8 @@ class LogSource:
     live: LogFile | None
 
 
+_MASTERS = "system:masters"
+
 FindLog = Callable[[str, str, str, bool], LogSource]
 """(namespace, pod, container, previous) → the log; raises LogUnavailableError."""
 
@@ -37,13 +40,15 @@ FindLog = Callable[[str, str, str, bool], LogSource]
 class LogServer:
     """Serves ``/containerLogs/<namespace>/<pod>/<container>`` on 127.0.0.1 with a certificate of its own making.
 
-    The API server accepts that as long as it is given no ``--kubelet-certificate-authority``. The callers are not
-    authenticated: whoever has an account on this machine can read the logs while the node runs.
+    The API server accepts that as long as it is given no ``--kubelet-certificate-authority``. The caller has to show a
+    client certificate of the cluster's authority and to be in the group ``system:masters``, as the API server is by its
+    ``--kubelet-client-certificate``; nobody else on this machine can read the logs.
     """
 
-    def __init__(self, find: FindLog) -> None:
+    def __init__(self, find: FindLog, authority: str) -> None:
         self._find = find
-        app = web.Application()
+        self._authority = authority
+        app = web.Application(middlewares=[_masters_only])
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
         app.router.add_route("*", "/{rest:.*}", self._unsupported)
@@ -52,7 +57,7 @@ class LogServer:
     async def start(self, port: int) -> int:
         """Listen on the port, 0 for a free one; returns the port."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, NODE_ADDRESS, port, ssl_context=self_signed_context())
+        site = web.TCPSite(self._runner, NODE_ADDRESS, port, ssl_context=server_context(self._authority))
         await site.start()
         return int(self._runner.addresses[0][1])
 
@@ -81,10 +86,11 @@ class LogServer:
         return response
 
 
-def self_signed_context() -> ssl.SSLContext:
-    """A TLS server context with a new key; the key touches the disk only while OpenSSL reads it."""
+def server_context(authority: str) -> ssl.SSLContext:
+    """A TLS context with a new key, for clients of that authority (PEM); the key is on disk while OpenSSL reads it."""
     key = ec.generate_private_key(ec.SECP256R1())
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=authority)
+    context.verify_mode = ssl.CERT_REQUIRED
     with tempfile.NamedTemporaryFile() as file:
         file.write(_self_signed(key).public_bytes(serialization.Encoding.PEM))
         file.write(
@@ -95,6 +101,15 @@ def self_signed_context() -> ssl.SSLContext:
         file.flush()
         context.load_cert_chain(file.name)
     return context
+
+
+@web.middleware
+async def _masters_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    certificate = request.get_extra_info("peercert") or {}
+    groups = {value for part in certificate.get("subject", ()) for kind, value in part if kind == "organizationName"}
+    if _MASTERS not in groups:
+        return web.Response(status=403, text=f"only the API server ({_MASTERS}) may read logs here; use kubectl logs")
+    return await handler(request)
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:

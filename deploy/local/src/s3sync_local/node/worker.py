@@ -39,7 +39,8 @@ _FALLBACK_LINES, _FALLBACK_BYTES = 80, 2048
 _KILLED = 137
 _AGAIN = timedelta(seconds=1)
 _RETRY_LIMIT = 60
-_GONE_SECONDS = 5.0
+_GONE = {404, 409}
+"""What the API server answers where the pod is gone, or another of its name is there."""
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class PodWorker:
 
     def __init__(self, context: Context, pod: Manifest) -> None:
         self.pod = pod
+        self._name = lifecycle.pod_id(pod)
         self._context = context
         self._files = PodFiles.of(context.state, pod)
         self._record = PodRecord.fresh(pod, _now())
@@ -127,10 +129,12 @@ class PodWorker:
             try:
                 wake_at = await self._sync(_now())
                 failures = 0
-            except TRANSIENT as error:
+            except Exception as error:
+                # Whatever it is: a worker that gave up would leave its processes without a master.
                 failures += 1
                 wake_at = _now() + timedelta(seconds=lifecycle.doubled(1, failures, _RETRY_LIMIT))
-                logger.warning("%s: %s; trying again at %s", lifecycle.pod_id(self.pod), error, wake_at)
+                unforeseen = None if isinstance(error, TRANSIENT) else error
+                logger.warning("%s: %s; trying again at %s", self._name, error, wake_at, exc_info=unforeseen)
             finally:
                 if not self._runs:
                     self._quiet.set()
@@ -165,8 +169,11 @@ class PodWorker:
             return wake_at
         if any(container.ran for container in self._record.all()):
             await self._report()
-        with contextlib.suppress(ApiError):
+        try:
             await self._context.client.delete_pod(self.pod)
+        except ApiError as error:
+            if error.status not in _GONE:
+                raise
         return _now() + timedelta(seconds=_RETRY_LIMIT)
 
     def _stop(self, grace: float, now: datetime) -> datetime | None:
@@ -297,7 +304,7 @@ class PodWorker:
         try:
             self.update(await self._context.client.patch_pod_status(self.pod, status))
         except ApiError as error:
-            if error.status not in {404, 409}:
+            if error.status not in _GONE:
                 raise
 
     def _manifest(self, name: str) -> Manifest:
