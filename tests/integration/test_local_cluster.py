@@ -141,7 +141,7 @@ def test_the_owners_end_by_a_signal_leaves_nothing(tmp_path: Path, signum: signa
     owner = _start_owner(tmp_path / "state")
     assert len(_processes_of(tmp_path / "state")) >= len(["owner", "keeper", "etcd", "apiserver", "manager"])
     owner.send_signal(signum)
-    owner.wait(WAIT_SECONDS)
+    owner.communicate(timeout=WAIT_SECONDS)
     _until(lambda: not _processes_of(tmp_path), "processes are left")
     _until(lambda: not (tmp_path / "state").exists(), "the state directory is left")
 
@@ -150,7 +150,7 @@ def test_an_owner_that_is_killed_during_the_start_leaves_nothing(tmp_path: Path)
     owner = _spawn_owner(tmp_path / "state")
     _until((tmp_path / "state" / "logs" / "kube-apiserver.log").exists, "the API server was not started")
     owner.kill()
-    owner.wait(WAIT_SECONDS)
+    owner.communicate(timeout=WAIT_SECONDS)
     _until(lambda: not _processes_of(tmp_path), "processes are left")
     _until(lambda: not (tmp_path / "state").exists(), "the state directory is left")
 
@@ -241,14 +241,13 @@ with LocalCluster(Path(sys.argv[1]), training_operator=False, node=False):
 
 def _spawn_owner(state_dir: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-P", "-c", OWNER, str(state_dir)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def _start_owner(state_dir: Path) -> subprocess.Popen[str]:
     owner = _spawn_owner(state_dir)
     assert owner.stdout is not None
     assert owner.stdout.readline() == "ready\n"
-    owner.stdout.close()
     return owner
 
 

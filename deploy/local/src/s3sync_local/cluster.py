@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from s3sync_local import access, components, statedir
-from s3sync_local.binaries import ensure_binaries
+from s3sync_local.binaries import Binaries, ensure_binaries
 from s3sync_local.components import Layout
 from s3sync_local.errors import ComponentError, KubectlError
 from s3sync_local.gobuild import Progress
@@ -22,6 +22,7 @@ from s3sync_local.paths import clusters_dir
 START_SECONDS = 240.0
 KUBECTL_SECONDS = 60.0
 NODE_NAME = "local"
+NOT_STARTED = "the local cluster is not started; call start() or use it as a context manager"
 
 
 def no_progress(_text: str) -> None:
@@ -53,7 +54,7 @@ class LocalCluster:
         self._detach, self._progress = detach, progress
         self._keeper: KeeperProcess | None = None
         self._layout: Layout | None = None
-        self._kubectl = Path()
+        self._binaries: Binaries | None = None
         self._server = ""
 
     def __enter__(self) -> Self:
@@ -99,14 +100,12 @@ class LocalCluster:
     @property
     def kubectl_path(self) -> Path:
         """The kubectl that belongs to this cluster's version."""
-        self._started_layout()
-        return self._kubectl
+        return self._started_binaries().kubectl
 
     @property
     def manifests(self) -> Path:
         """The folder of the training-operator's own manifests: `crd.yaml`, `cluster-role.yaml`, `webhooks.yaml`."""
-        assert self._binaries is not None  # noqa: S101 - set by start().
-        return self._binaries.manifests
+        return self._started_binaries().manifests
 
     def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
         """Return the kubeconfig of any user in any groups, who may do what RBAC grants them and no more."""
@@ -117,7 +116,7 @@ class LocalCluster:
         flags = components.kubectl_flags(self._started_layout())
         try:
             ran = subprocess.run(
-                [self._kubectl, *flags, *arguments],
+                [self.kubectl_path, *flags, *arguments],
                 input=stdin,
                 stdin=subprocess.DEVNULL if stdin is None else None,
                 capture_output=True,
@@ -153,7 +152,7 @@ class LocalCluster:
 
     def start(self) -> None:
         """Build what is missing, start all components and return when all are ready."""
-        self._kubectl = ensure_binaries(self._progress).kubectl
+        self._binaries = ensure_binaries(self._progress)
         clusters_dir().mkdir(parents=True, exist_ok=True)
         statedir.sweep(clusters_dir())
         root = self._given_state_dir or Path(tempfile.mkdtemp(dir=clusters_dir(), prefix=f"{os.getpid()}-"))
@@ -182,8 +181,13 @@ class LocalCluster:
 
     def _started_layout(self) -> Layout:
         if self._layout is None:
-            raise ComponentError("the local cluster is not started; call start() or use it as a context manager")
+            raise ComponentError(NOT_STARTED)
         return self._layout
+
+    def _started_binaries(self) -> Binaries:
+        if self._binaries is None:
+            raise ComponentError(NOT_STARTED)
+        return self._binaries
 
     def _keeper_flags(self, layout: Layout) -> list[str]:
         flags = ["--state-dir", str(layout.root)]
