@@ -92,8 +92,8 @@ def check_conflicts(plan: Plan, there: Iterable[str]) -> None:
     if conflicts:
         raise SyncError(
             Reason.INVALID_KEY,
-            f"{len(conflicts)} of {len(plan.everything)} files cannot stand beside what the bucket holds, the first being "
-            f"{conflicts[0].path!r}: {conflicts[0].detail}; delete that or sync another path. Nothing was copied.",
+            f"{len(conflicts)} of {len(plan.everything)} files cannot stand beside what the bucket has, the first "
+            f"being {conflicts[0].path!r}: {conflicts[0].detail}; delete that or sync elsewhere. Nothing was copied.",
             conflicts,
         )
 

@@ -1,0 +1,104 @@
+"""What a person sees while a run goes on, and what must not be seen."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+
+import pytest
+
+from s3sync_job.console import Console
+from s3sync_job.parallel import ByteBudget, StalledError, unordered
+from s3sync_job.progress import PlainProgress, Tally, progress_line
+from s3sync_job.report import Counts
+
+COUNTS = Counts(
+    total_files=1000, copied_files=120, verified_files=7, failed_files=3, total_bytes=10_000_000, copied_bytes=1_230_000
+)
+
+
+def test_a_line_tells_files_bytes_and_rate() -> None:
+    assert progress_line("copied", COUNTS, 0.3) == "copied 120/1000 files, 1.2/10.0 MB, 4.1 MB/s"
+
+
+def test_failed_files_are_through_verification_as_well() -> None:
+    assert progress_line("verified", COUNTS, 1).startswith("verified 10/1000 files, 0.0/10.0 MB")
+
+
+def test_nothing_is_shown_before_the_first_file() -> None:
+    lines: list[str] = []
+    tally = Tally()
+    progress = PlainProgress(tally, lines.append)
+    tally.start(2, 20)
+    progress.show()
+    assert lines == []
+    tally.enter("copied")
+    tally.copied(10)
+    progress.show()
+    assert [line.split(" MB,")[0] for line in lines] == ["copied 1/2 files, 0.0/0.0"]
+
+
+def test_a_tally_counts_from_many_threads() -> None:
+    tally = Tally()
+
+    def copy_many() -> None:
+        for _ in range(500):
+            tally.copied(2)
+
+    threads = [threading.Thread(target=copy_many) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    counts = tally.snapshot()[1]
+    assert (counts.copied_files, counts.copied_bytes) == (2000, 4000)
+
+
+def test_secrets_are_blanked_out_of_lines_and_lines_stay_lines() -> None:
+    stream = io.BytesIO()
+    console = Console(stream)
+    console.keep_secret(("hunter2", "x"))
+    console.line("the token hunter2\nis x")
+    assert stream.getvalue() == b"the token *** is x\n"
+
+
+def test_work_is_done_on_every_item_and_errors_stay_with_their_item() -> None:
+    ended = dict(unordered(lambda n: 10 // n, range(20), threads=3, patience=60))
+    assert set(ended) == set(range(20))
+    assert isinstance(ended[0].exception(), ZeroDivisionError)
+    assert ended[5].result() == 2
+
+
+def test_closing_cancels_what_has_not_begun() -> None:
+    begun: list[int] = []
+    results = unordered(begun.append, range(1000), threads=2, patience=60)
+    next(results)
+    results.close()  # type: ignore[attr-defined] # A generator, promised as an iterator only.
+    assert len(begun) < 20
+
+
+def test_work_that_hangs_is_given_up() -> None:
+    release = threading.Event()
+    with pytest.raises(StalledError):
+        list(unordered(lambda _: release.wait(60), [1], threads=1, patience=0.05))
+    release.set()
+
+
+def test_a_budget_is_never_exceeded_and_what_is_larger_runs_alone() -> None:
+    budget, lock = ByteBudget(10), threading.Lock()
+    held: list[int] = []
+    seen: list[list[int]] = []
+
+    def work(size: int) -> None:
+        with budget.hold(size):
+            with lock:
+                held.append(size)
+                seen.append(list(held))
+            time.sleep(0.001)
+            with lock:
+                held.remove(size)
+
+    for _, future in unordered(work, [3, 99, 4, 10, 1, 1, 1, 50, 2] * 5, threads=8, patience=60):
+        future.result()
+    assert all(sum(sizes) <= 10 or len(sizes) == 1 for sizes in seen)
