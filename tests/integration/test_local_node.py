@@ -1,7 +1,12 @@
 """The local node as seen through a real API server: pods run, log, fail, restart and end as under a kubelet."""
 
+import base64
+import http.client
 import json
+import os
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -137,13 +142,45 @@ def test_kubectl_follows_a_log_until_the_pod_ends(pods: Pods, tmp_path: Path) ->
     go = tmp_path / "go"
     pods.start("follow", f"echo before; until [ -e {go} ]; do sleep 0.05; done; echo after")
     pods.wait("follow", "{.status.phase}", "Running")
-    command = ["kubectl", f"--kubeconfig={pods.cluster.kubeconfig}", f"--namespace={NAMESPACE}", "logs", "-f", "follow"]
+    kubectl = shutil.which("kubectl", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert kubectl is not None
+    command = [kubectl, f"--kubeconfig={pods.cluster.kubeconfig}", f"--namespace={NAMESPACE}", "logs", "-f", "follow"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
         assert follower.stdout is not None
         assert follower.stdout.readline() == "before\n"
         go.touch()
         rest, _ = follower.communicate(timeout=LIMIT)
     assert (rest, follower.returncode) == ("after\n", 0)
+
+
+def ask_node(pods: Pods, path: str, context: ssl.SSLContext) -> tuple[int, str]:
+    """Ask the node's own server, past the API server."""
+    node = json.loads(pods.kubectl("get", "node", "local", "-o", "json"))
+    port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=LIMIT)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
+def test_the_node_shows_logs_to_the_api_server_alone(pods: Pods, tmp_path: Path) -> None:
+    pods.start("private", "echo private")
+    pods.ended("private", "Succeeded")
+    path = f"/containerLogs/{NAMESPACE}/private/main"
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        ask_node(pods, path, ssl.create_default_context())
+    user = json.loads(pods.cluster.kubeconfig_for("curious").read_text())["users"][0]["user"]
+    pem = tmp_path / "curious.pem"
+    pem.write_bytes(b"".join(base64.b64decode(user[f"client-{part}-data"]) for part in ("certificate", "key")))
+    context = ssl.create_default_context()
+    context.load_cert_chain(pem)
+    status, text = ask_node(pods, path, context)
+    assert status == 403
+    assert "kubectl logs" in text
 
 
 def test_a_pod_gets_its_variables_from_secrets_config_maps_and_its_own_fields(pods: Pods) -> None:

@@ -20,7 +20,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         CatalogueFile(arguments.images).images()
-        arguments.state_dir.mkdir(parents=True, exist_ok=True)
+        arguments.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         return asyncio.run(_run(arguments))
     except CatalogueError as error:
         return _fail(2, f"--images {error}")

@@ -86,25 +86,25 @@ class Agent:
         guard = Guard(self._marker)
         try:
             self._port = await self._server.start(self._settings.port)
-            await _retry(self._register)
-            logger.info("node %s: pod logs at 127.0.0.1:%d", self._settings.name, self._port)
             await self._work_until(stop)
         finally:
             await self._leave()
             await guard.dismiss()
 
     async def _work_until(self, stop: asyncio.Event) -> None:
-        tasks = [
-            asyncio.create_task(self._beat(), name="heartbeat"),
-            asyncio.create_task(self._watch(), name="watch"),
-            asyncio.create_task(stop.wait(), name="stop"),
-        ]
+        work = asyncio.create_task(self._work(), name="node")
+        stopped = asyncio.create_task(stop.wait(), name="stop")
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()  # The first two end by an error alone.
+            await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()  # It ends by an error alone.
         finally:
-            await _cancel(*tasks, *self._scheduling.values())
+            await _cancel(work, stopped, *self._scheduling.values())
+
+    async def _work(self) -> None:
+        await _retry(self._register)
+        logger.info("node %s: pod logs at 127.0.0.1:%d", self._settings.name, self._port)
+        await asyncio.gather(self._beat(), self._watch())
 
     async def _register(self) -> None:
         now = datetime.now(UTC)

@@ -84,8 +84,7 @@ class PodWorker:
         self._quiet = asyncio.Event()
         self._gone = False
         self._terminated_at: datetime | None = None
-        if not lifecycle.is_finished(pod):
-            self._adopt(pod)
+        self._is_new = True
 
     def update(self, pod: Manifest) -> None:
         """Take a newer version of the pod; an older one, which a watch may bring after a patch, changes nothing."""
@@ -150,6 +149,9 @@ class PodWorker:
         """Do what is to be done now; returns when to look again if nothing happens before."""
         if self._gone:
             return self._stop(0.0, now)
+        if self._is_new and not lifecycle.is_finished(self.pod):
+            self._adopt()
+        self._is_new = False
         if "deletionTimestamp" in self.pod["metadata"]:
             return await self._delete(now)
         if lifecycle.is_finished(self.pod):
@@ -312,12 +314,12 @@ class PodWorker:
         found: Manifest = next(c for c in (*spec.get("initContainers", ()), *spec["containers"]) if c["name"] == name)
         return found
 
-    def _adopt(self, pod: Manifest) -> None:
+    def _adopt(self) -> None:
         """Fail a pod that an earlier life of the node had run, as its processes ended with that."""
-        self._record.verdict = lifecycle.lost(pod)
+        self._record.verdict = lifecycle.lost(self.pod)
         if self._record.verdict is None:
             return
-        status = pod.get("status", {})
+        status = self.pod.get("status", {})
         self._record.start_time = datetime.fromisoformat(status.get("startTime") or _now().isoformat())
         for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
             self._record.put(_recovered(self._record.get(container["name"]), container))
