@@ -3,6 +3,7 @@
 import asyncio
 import posixpath
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import datetime
 from uuid import uuid4
@@ -11,7 +12,7 @@ from aiohttp import web
 
 from pachyderm_standin import xml
 from pachyderm_standin.gateway import Gateway, as_s3_error
-from pachyderm_standin.model import CommitRef, File, RepoRef
+from pachyderm_standin.model import CommitRef, File, RepoRef, Tree
 from pachyderm_standin.s3.errors import S3Error
 from pachyderm_standin.s3.request import S3Request
 from pachyderm_standin.s3.responses import (
@@ -31,6 +32,7 @@ MAX_PARTS, DEFAULT_PAGE = 10_000, 1000
 PING_SECONDS = 10
 """A Complete that takes longer is answered with 200 first, and with what came of it later."""
 
+# The gateway does not anchor this one, and so takes the digits that an upload ID may begin with for a part, too.
 _PART = re.compile(r"[^/]+/[^/]+/.+/[^/]+/(\d+)")
 _KEEP = re.compile(r"[^/]+/[^/]+/(.+)/([^/]+)/\.keep")
 
@@ -175,12 +177,10 @@ async def list_parts(gateway: Gateway, request: S3Request) -> web.Response:
     marker = request.int_param("part-number-marker", high=MAX_PARTS, default=0)
     _, folder = _upload(gateway, request)
     _, tree = await gateway.opened(UPLOADS)
-    numbers = [number for number in _part_numbers(tree.paths, folder) if number > marker]
-    page = numbers[:limit]
-    is_truncated = 0 < limit < len(numbers)
-    parts: list[xml.Field] = [
-        ("Part", [("PartNumber", number), ("ETag", tree.files[f"{folder}/{number}"].hash)]) for number in page
-    ]
+    found = _parts(tree, folder, marker)
+    page = found[:limit]
+    is_truncated = 0 < limit < len(found)
+    parts: list[xml.Field] = [("Part", [("PartNumber", number), ("ETag", file.hash)]) for number, file in page]
     fields: list[xml.Field] = [
         ("Bucket", request.bucket),
         ("Key", request.route.key),
@@ -189,7 +189,7 @@ async def list_parts(gateway: Gateway, request: S3Request) -> web.Response:
         ("Owner", OWNER),
         ("StorageClass", STORAGE_CLASS),
         ("PartNumberMarker", marker),
-        ("NextPartNumberMarker", max(page) if is_truncated else 0),
+        ("NextPartNumberMarker", max(number for number, _ in page) if is_truncated else 0),
         ("MaxParts", limit),
         ("IsTruncated", is_truncated),
         *parts,
@@ -197,10 +197,10 @@ async def list_parts(gateway: Gateway, request: S3Request) -> web.Response:
     return document_response(request, "ListPartsResult", fields)
 
 
-def _part_numbers(paths: list[str], folder: str) -> Iterator[int]:
-    for path in paths:
-        if posixpath.dirname(path) == folder and (match := _PART.fullmatch(path)):
-            yield int(match[1])
+def _parts(tree: Tree, folder: str, marker: int) -> list[tuple[int, File]]:
+    children = tree.paths[bisect_left(tree.paths, f"{folder}/") : bisect_left(tree.paths, f"{folder}0")]
+    found = ((_PART.search(path), tree.files[path]) for path in children)
+    return [(int(match[1]), file) for match, file in found if match and int(match[1]) > marker]
 
 
 async def list_uploads(gateway: Gateway, request: S3Request) -> web.Response:

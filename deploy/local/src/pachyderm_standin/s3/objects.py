@@ -76,11 +76,13 @@ async def copy_object(gateway: Gateway, request: S3Request) -> web.Response:
     if (bucket, key) == (request.bucket, request.route.key) and not version:
         raise S3Error("InvalidRequest")
     source = gateway.existing_bucket(bucket)
-    commit, file = await gateway.inspect(source, clean_path(key))
+    path = clean_path(key)
+    commit, file = await gateway.inspect(source, path)
+    _check_readable(path)
     ref = gateway.existing_bucket(request.bucket)
-    path = request.file_path
-    gateway.modify(ref, {path: file}, validate=False)
-    await gateway.inspect(ref, path)
+    target = request.file_path
+    gateway.modify(ref, {target: file}, validate=False)
+    await gateway.inspect(ref, target)
     headers = {"x-amz-version-id": version}
     if source_version := version or source.id:
         headers["x-amz-copy-source-version-id"] = source_version
@@ -111,12 +113,19 @@ async def get_object(gateway: Gateway, request: S3Request) -> web.StreamResponse
     """Serve a file of the head or of the commit named in the bucket; `versionId` only labels the answer."""
     ref = gateway.existing_bucket(request.bucket)
     commit, file = await gateway.inspect(ref, request.file_path)
+    _check_readable(request.file_path)
     headers = {"ETag": quoted(file.hash)}
     if version := request.param("versionId") or ref.id:
         headers["x-amz-version-id"] = version
     if commit.finishing:
         headers["Last-Modified"] = format_datetime(commit.finishing, usegmt=True)
     return await _serve(gateway, request, commit, file, headers)
+
+
+def _check_readable(path: str) -> None:
+    if "\\" in path:
+        # The server opens the path as a pattern, in which a backslash only quotes what follows it.
+        raise PfsError(f"file {path} not found")
 
 
 async def _serve(

@@ -46,6 +46,7 @@ class S3Request:
     id: str = field(default_factory=lambda: str(uuid4()))
     effects: Effects = NO_EFFECTS
     signing: ChunkSigning | None = None
+    continued: bool = False
 
     @classmethod
     def read(cls, raw: web.BaseRequest) -> "S3Request":
@@ -60,6 +61,11 @@ class S3Request:
             is_copy="x-amz-copy-source" in raw.headers,
         )
         return cls(raw, path, query, route)
+
+    @property
+    def expects_continue(self) -> bool:
+        """Tell whether the client still waits to be told to send its body."""
+        return not self.continued and self.raw.headers.get("Expect", "").lower() == "100-continue"
 
     @property
     def resource(self) -> str:
@@ -149,7 +155,8 @@ class S3Request:
 
     async def _continue(self) -> None:
         # As in Go's server, the client is told to go on only when its body is wanted, which is after its signature.
-        if self.raw.headers.get("Expect", "").lower() == "100-continue":
+        if self.expects_continue:
+            self.continued = True
             await self.raw.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.raw.writer.output_size = 0
 

@@ -55,11 +55,19 @@ class S3Service:
         request = S3Request.read(raw)
         self.gateway.counts.count(raw.method, request.route.operation)
         request.effects = self.gateway.faults.effects(raw.method, request.route)
+        response = await self._answer_or_refuse(request)
+        if request.expects_continue and not response.prepared:
+            # A client that was not told to go on may send its body or not: this connection is of no more use.
+            response.force_close()
+        return response
+
+    async def _answer_or_refuse(self, request: S3Request) -> web.StreamResponse:
         try:
             return await self._answer(request)
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception as error:
+            # The gateway answers whatever goes wrong.
             return _error_response(request, error)
 
     async def _answer(self, request: S3Request) -> web.StreamResponse:
