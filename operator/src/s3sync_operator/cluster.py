@@ -240,7 +240,7 @@ class KubernetesCluster:
     def _event(self, sync: Sync, kind: str, reason: str, note: str) -> Raw:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return {
-            "metadata": {"generateName": f"{sync.name[:200]}.", "namespace": sync.namespace},
+            "metadata": {"generateName": f"{sync.name[:200].rstrip('-.')}-", "namespace": sync.namespace},
             "regarding": {
                 "apiVersion": f"{GROUP}/{VERSION}",
                 "kind": KIND,
@@ -282,4 +282,4 @@ def _said(error: ApiException) -> str:
 
 
 def _short(error: BaseException) -> str:
-    return f"{error.status} {error.reason}" if isinstance(error, ApiException) else f"{type(error).__name__}: {error}"
+    return f"{error.status} {_said(error)}" if isinstance(error, ApiException) else f"{type(error).__name__}: {error}"

@@ -1,7 +1,8 @@
 """kopf's side of the operator: events in, keys into the queue; no logic.
 
 Only `on.event` handlers are used: they write nothing, neither annotations nor finalizers, so a sync can always be
-deleted, and what decides stands in status alone.
+deleted, and what decides stands in status alone. Under `kopf run -m s3sync_operator.handlers` the settings come from
+the environment; for `-n` of kopf's own, S3SYNC_NAMESPACES says the same.
 """
 
 from typing import Any
@@ -17,12 +18,16 @@ from s3sync_operator.settings import read_settings
 @kopf.on.startup(errors=kopf.ErrorsMode.PERMANENT)
 async def start(settings: kopf.OperatorSettings, memo: Any, **_: object) -> None:
     """Configure kopf's watches and start the service; `memo.settings` stands in for flags where there are some."""
-    configure(settings)
-    memo.service = await Service.start(getattr(memo, "settings", None) or read_settings())
+    own = getattr(memo, "settings", None) or read_settings()
+    configure(settings, namespaced=bool(own.namespaces))
+    memo.service = await Service.start(own)
 
 
-def configure(settings: kopf.OperatorSettings) -> None:
+def configure(settings: kopf.OperatorSettings, *, namespaced: bool) -> None:
     """Give every watch a limit (seconds), and have the server send only the children of syncs."""
+    # Rights in single namespaces do not go so far as to list namespaces and definitions, and kopf 1.45 tries for
+    # minutes before it watches without.
+    settings.scanning.disabled = namespaced
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 310
     settings.watching.connect_timeout = 30
@@ -39,7 +44,7 @@ async def stop(memo: Any, **_: object) -> None:
         await service.close()
 
 
-@kopf.on.probe(id="watch")
+@kopf.on.probe(id="watch", errors=kopf.ErrorsMode.PERMANENT)
 async def watch_is_fresh(memo: Any, **_: object) -> str:
     """Fail the liveness probe once the watch no longer delivers."""
     service: Service = memo.service

@@ -160,7 +160,7 @@ def wait_until_ready(demo: Demo) -> None:
         if demo.operator.exit_code() is not None:
             raise demo.operator.failure("ended")
         status = get_status(demo)
-        ready = next((item for item in status.get("conditions", ()) if item["type"] == "Ready"), {})
+        ready: dict[str, Any] = next((item for item in status.get("conditions", ()) if item["type"] == "Ready"), {})
         line = f"{status.get('phase', 'Pending')}: {ready.get('message', 'the operator has not seen it yet')}"
         if line != shown:
             quote(line)

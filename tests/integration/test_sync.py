@@ -1,0 +1,153 @@
+"""The main job on a real API server, with the real training-operator and real TensorFlow."""
+
+import json
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from pachyderm_standin.process import StandinProcess
+from s3sync_local.errors import KubectlError
+from tests.integration.conftest import QUICK, Syncs, conditions
+from tests.support.cluster import ROOT, TREES_IMAGE
+from tests.support.operator_process import USER, OperatorProcess
+
+BOOKS = {str(path.relative_to(ROOT)): path.read_bytes() for path in (ROOT / "testdata").rglob("*") if path.is_file()}
+
+
+def test_the_seeds_books_arrive_and_the_status_tells(
+    syncs: Syncs, operator: OperatorProcess, s3: Any, standin: StandinProcess
+) -> None:
+    name = syncs.apply("s3-gateway-example", repo="testrepo", branch="master", inputPath="testdata")
+    status = syncs.wait_ready(name)
+
+    listed = s3.list_objects(Bucket="master.testrepo")["Contents"]
+    read = {item["Key"]: s3.get_object(Bucket="master.testrepo", Key=item["Key"])["Body"].read() for item in listed}
+    assert read == BOOKS
+    size = sum(len(content) for content in BOOKS.values())
+    assert status["counts"] == {"files": 2, "bytes": size, "verified": 2, "failed": 0}
+    assert status["phase"] == "Succeeded"
+    assert status["destination"] == "s3://master.testrepo/testdata"
+    assert status["manifestDigest"].startswith("sha256:")
+    assert status["podNames"] == [f"{status['tfJobName']}-worker-0"]
+    assert status["duration"].endswith("s")
+    assert 0 < len(status["logTail"].encode()) <= 1024
+    assert "s3syncReport" not in status["logTail"]
+    assert list(conditions(status)) == ["Ready"]
+    assert syncs.events(name) == ["BranchCreated", "TFJobCreated", "Verified"]
+    row = syncs.kubectl("get", "pachydermsyncs", name).splitlines()[1].split()
+    assert row[:6] == [name, "testrepo", "master", "True", "Verified", "2"]
+
+
+def test_a_sync_costs_at_most_four_writes_and_an_idle_operator_makes_none(
+    syncs: Syncs, operator: OperatorProcess
+) -> None:
+    before = writes(syncs)
+    name = syncs.apply()
+    syncs.wait_ready(name)
+    after_ready = writes(syncs)
+    made = after_ready - before
+    assert made.total() <= 4, made
+    assert made["create tfjobs"] == 1
+    # Two resyncs pass, and the operator looks at everything it serves.
+    syncs.kubectl("wait", "--for=condition=Ready", f"ps3/{name}")
+    idle(operator, resyncs=3)
+    assert writes(syncs) == after_ready
+
+
+def idle(operator: OperatorProcess, resyncs: int) -> None:
+    time.sleep(resyncs * float(str(QUICK["resync_interval"])))
+    assert operator.health() == 200
+
+
+def writes(syncs: Syncs) -> Counter[str]:
+    """Return the operator's writes in the test's namespace by the API server's audit log, Events apart."""
+    entries = (json.loads(line) for line in syncs.cluster.audit_log.read_text().splitlines())
+    return Counter(
+        f"{entry['verb']} {entry['objectRef']['resource']}"
+        for entry in entries
+        if entry["user"]["username"] == USER
+        and entry["verb"] not in ("get", "list", "watch")
+        and entry.get("objectRef", {}).get("namespace") == syncs.namespace
+        and entry["objectRef"]["resource"] != "events"
+    )
+
+
+def test_the_same_spec_never_runs_twice(syncs: Syncs, operator: OperatorProcess) -> None:
+    name = syncs.apply()
+    first = syncs.wait_ready(name)
+    syncs.kubectl("annotate", "ps3", name, "note=touched")
+    syncs.kubectl("delete", "tfjob", first["tfJobName"])
+    syncs.apply(name, branch="master")
+    status = syncs.wait_for(name, lambda status: status["observedGeneration"] == 2, "acknowledged")
+    assert (status["tfJobName"], status["completionTime"]) == (first["tfJobName"], first["completionTime"])
+    assert list(conditions(status)) == ["Ready"]
+    raw = json.loads(syncs.kubectl("get", "tfjobs", "-o", "json"))
+    assert raw["items"] == []
+
+
+def test_replacing_the_object_does_not_run_it_again(syncs: Syncs, operator: OperatorProcess) -> None:
+    name = syncs.apply()
+    first = syncs.wait_ready(name)
+    raw = syncs.get(name)
+    raw["metadata"] = {"name": name, "namespace": syncs.namespace}
+    del raw["status"]
+    syncs.kubectl("replace", "-f", "-", stdin=json.dumps(raw))
+    idle(operator, resyncs=2)
+    assert syncs.get(name)["status"] == first
+
+
+def test_a_changed_spec_makes_a_new_run_and_its_old_tfjob_goes(
+    syncs: Syncs, operator: OperatorProcess, trees: Any
+) -> None:
+    plant(trees, "one", {"a.txt": b"a"})
+    plant(trees, "two", {"b.txt": b"b", "c.txt": b"c"})
+    name = syncs.apply_tree("one")
+    first = syncs.wait_ready(name)
+    syncs.apply(name, image=TREES_IMAGE, inputPath="two")
+    status = syncs.wait_for(name, lambda status: status.get("counts", {}).get("files") == 2, "run again")
+    assert status["tfJobName"] != first["tfJobName"]
+    names = syncs.kubectl("get", "tfjobs", "-o", "name").split()
+    assert names == [f"tfjob.kubeflow.org/{status['tfJobName']}"]
+
+
+def plant(trees: Any, name: str, files: dict[str, bytes]) -> None:
+    for path, content in files.items():
+        target = trees / name / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+
+
+def test_deleting_the_sync_removes_its_tfjob_and_never_the_data(
+    syncs: Syncs, operator: OperatorProcess, s3: Any
+) -> None:
+    name = syncs.apply()
+    status = syncs.wait_ready(name)
+    syncs.kubectl("delete", "ps3", name, "--timeout=30s")
+    syncs.kubectl("wait", "--for=delete", f"tfjob/{status['tfJobName']}", "--timeout=60s")
+    assert {item["Key"] for item in s3.list_objects(Bucket=f"master.{name}")["Contents"]} == set(BOOKS)
+
+
+def test_a_sync_can_be_deleted_while_the_operator_is_away(syncs: Syncs, operator: OperatorProcess) -> None:
+    name = syncs.apply()
+    syncs.wait_ready(name)
+    operator.stop()
+    syncs.kubectl("delete", "ps3", name, "--timeout=10s")
+    with pytest.raises(KubectlError, match="not found"):
+        syncs.get(name)
+    operator.start()
+
+
+def test_a_bare_host_and_port_in_a_project_of_its_own(
+    syncs: Syncs, operator: OperatorProcess, s3: Any, standin: StandinProcess
+) -> None:
+    standin.create_project("team")
+    name = syncs.apply(branch="dev", project="team", endpoint=syncs.endpoint.removeprefix("http://"))
+    assert syncs.wait_ready(name)["destination"] == f"s3://dev.{name}.team/testdata"
+    assert len(s3.list_objects(Bucket=f"dev.{name}.team")["Contents"]) == 2
+
+
+def test_twenty_syncs_at_once_all_end_verified(syncs: Syncs, operator: OperatorProcess) -> None:
+    names = [syncs.apply() for _ in range(20)]
+    assert {syncs.wait_ready(name)["counts"]["verified"] for name in names} == {2}
