@@ -44,7 +44,7 @@ def test_a_path_that_neither_side_has_cannot_be_judged(equal: bool | None) -> No
 @given(st.binary(max_size=64), st.binary(max_size=64), st.integers(1, 9))
 def test_streams_match_exactly_if_their_bytes_do(ours: bytes, theirs: bytes, buffer: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verify, "READ_BUFFER", buffer)
+        patch.setattr(verify, "CHUNK", buffer)
         same = compare_streams(io.BytesIO(ours), io.BytesIO(ours), len(ours))
         other = compare_streams(io.BytesIO(ours), io.BytesIO(theirs), len(ours))
     assert (same.verdict, same.sha256) == (Verdict.MATCH, hashlib.sha256(ours).hexdigest())
@@ -65,7 +65,7 @@ def test_streams_match_exactly_if_their_bytes_do(ours: bytes, theirs: bytes, buf
 def test_the_detail_says_where_the_contents_part(
     monkeypatch: pytest.MonkeyPatch, theirs: bytes, detail: str, buffer: int
 ) -> None:
-    monkeypatch.setattr(verify, "READ_BUFFER", buffer)
+    monkeypatch.setattr(verify, "CHUNK", buffer)
     assert compare_streams(io.BytesIO(b"abcdefgh"), io.BytesIO(theirs), 8).detail == detail
 
 

@@ -45,8 +45,10 @@ class BucketClient:
         self._where = f"{gateway.endpoint} (S3_ENDPOINT)"
         self._bucket = bucket
         patience = (gateway.request_timeout_msec or PROBE_SILENCE_MSEC) / 1000
-        self._quick = _client(gateway, read_timeout=min(patience, PROBE_SILENCE_MSEC / 1000), attempts=2)
-        self._patient = _client(gateway, read_timeout=120, attempts=3)
+        session = botocore.session.Session()
+        session.set_credentials(gateway.access_key, gateway.secret_key, gateway.session_token)
+        self._quick = _client(session, gateway, read_timeout=min(patience, PROBE_SILENCE_MSEC / 1000), attempts=2)
+        self._patient = _client(session, gateway, read_timeout=120, attempts=3)
 
     def probe(self) -> None:
         """Ask for one key of the bucket.
@@ -157,7 +159,7 @@ def _classify_tls(error: Exception, where: str) -> tuple[Reason, str]:
     return Reason.ENDPOINT_UNREACHABLE, f"TLS with {where} fails: {text}"
 
 
-def _client(gateway: Gateway, *, read_timeout: float, attempts: int) -> Any:
+def _client(session: Any, gateway: Gateway, *, read_timeout: float, attempts: int) -> Any:
     """Return a botocore client that signs, goes to the endpoint directly as the plugin does, and gives up early."""
     config = Config(
         connect_timeout=5,
@@ -169,8 +171,6 @@ def _client(gateway: Gateway, *, read_timeout: float, attempts: int) -> Any:
         response_checksum_validation="when_required",
         proxies={},
     )
-    session = botocore.session.Session()
-    session.set_credentials(gateway.access_key, gateway.secret_key, gateway.session_token)
     return session.create_client(
         "s3",
         region_name=gateway.region,

@@ -22,12 +22,13 @@ from s3sync_job.settings import Settings, plugin_environment
 from s3sync_job.store import STAGING_FOLDER, TensorFlowStore
 from s3sync_job.tensorflow_io_loader import load_file_io
 from s3sync_job.verify import (
+    CHUNK,
     READ_BUFFER,
     Comparison,
+    buffer_size,
     compare_sets,
     compare_streams,
     manifest_digest,
-    read_size,
 )
 
 MIN_PATIENCE = 600.0
@@ -148,7 +149,7 @@ class Run:
         budget = ByteBudget(READ_BUFFER)
 
         def compare_one(file: PlannedFile) -> Comparison:
-            buffer = read_size(file.size)
+            buffer = buffer_size(file.size)
             with budget.hold(buffer), (self._root / file.path).open("rb") as here:
                 return compare_streams(here, store.open(file.key, buffer), file.size)
 
@@ -190,8 +191,8 @@ class Run:
         for file in files:
             directory, _, name = store.url(file.key).rpartition("/")
             self._console.write(f"printing {name} in {directory}  as string: >>".encode())
-            reader, size = store.open(file.key, read_size(file.size)), read_size(file.size)
-            while content := reader.read(size):
+            reader = store.open(file.key, buffer_size(file.size))
+            while content := reader.read(CHUNK):
                 self._console.write(content)
             self._console.write(b"<<\n")
 

@@ -18,7 +18,7 @@ PLACEHOLDER_KEY = "s3sync-unauthenticated"
 proxy routes S3 by the Authorization header, so requests must be signed all the same."""
 
 MEBIBYTE = 1024 * 1024
-MAX_SINGLE_PUT = 224 * MEBIBYTE
+MAX_SINGLE_PUT = 256 * MEBIBYTE
 """The largest file sent in one PUT. The plugin holds a whole part in memory, so this bounds the process's size."""
 
 PART_SIZE = 64 * MEBIBYTE

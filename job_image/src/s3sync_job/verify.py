@@ -10,8 +10,11 @@ from s3sync_job.outcome import Failure, Verdict
 from s3sync_job.plan import Plan, PlannedFile, Worker
 from s3sync_job.store import Reader
 
-READ_BUFFER = 24 * 1024 * 1024
-"""Bytes a request when reading back: every range costs Pachyderm the whole file, every buffer costs the plugin five."""
+READ_BUFFER = 32 * 1024 * 1024
+"""Bytes a request when reading back, the most that is held at once: every range costs Pachyderm the whole file."""
+
+CHUNK = 1024 * 1024
+"""Bytes compared at a time. Far less than a request's, of which TensorFlow would otherwise hold five copies."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,9 @@ def compare_sets(plan: Plan, there: Collection[str], worker: Worker) -> tuple[li
 def compare_streams(here: Reader, there: Reader, size: int) -> Comparison:
     """Return the verdict on two streams of which the first had ``size`` bytes when it was planned.
 
-    Small files take one read of a byte more than they have, so that a longer remote file shows in the same request.
+    A small file takes one read of a byte more than it has, so that a longer one in the bucket shows at once.
     """
-    chunk = read_size(size)
+    chunk = min(size + 1, CHUNK)
     digest = hashlib.sha256()
     offset = 0
     while True:
@@ -94,8 +97,8 @@ def compare_streams(here: Reader, there: Reader, size: int) -> Comparison:
             return Comparison(verdict(here=True, there=True, equal=True), sha256=digest.hexdigest())
 
 
-def read_size(size: int) -> int:
-    """Return how many bytes to ask for at once of a file of ``size`` bytes."""
+def buffer_size(size: int) -> int:
+    """Return how many bytes a request should fetch of a file of ``size`` bytes: it and a byte more, within bounds."""
     return min(size + 1, READ_BUFFER)
 
 
