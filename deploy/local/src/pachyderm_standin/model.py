@@ -6,7 +6,6 @@ The rules follow the public source of Pachyderm 2.12 (`src/server/pfs/server`).
 
 import uuid
 from bisect import bisect_left, insort
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -245,7 +244,7 @@ class Pfs:
     ) -> None:
         self._now = now
         self._new_commit_id = new_commit_id
-        self._rebuilt: deque[Commit] = deque()
+        self._rebuilt: dict[Commit, None] = {}
         self.projects = {DEFAULT_PROJECT}
         self.repos: dict[RepoRef, Repo] = {}
 
@@ -387,9 +386,13 @@ class Pfs:
         return commit.tree
 
     def _remember_rebuilt(self, commit: Commit) -> None:
-        self._rebuilt.append(commit)
+        # A commit whose tree moved on may be rebuilt again: it must stand here once, as the newest.
+        self._rebuilt.pop(commit, None)
+        self._rebuilt[commit] = None
         if len(self._rebuilt) > REBUILT_TREES_KEPT:
-            self._rebuilt.popleft().tree = None
+            oldest = next(iter(self._rebuilt))
+            del self._rebuilt[oldest]
+            oldest.tree = None
 
     def check_readable(self, commit: Commit) -> None:
         """Raise `ParentNotFinishedError` for an open commit whose base is still finishing."""
