@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
         ours = measure("s3sync-job", [_command(), "-b", bucket(endpoint, "bench1"), "-i", "tree"], folder, endpoint)
         _show(ours, size)
         seed = [sys.executable, __file__, SEED_WAY, bucket(endpoint, "bench2"), "tree"]
-        # theirs = measure("the seed's way", seed, folder, endpoint)
+        theirs = measure("the seed's way", seed, folder, endpoint)
         _show(theirs, size)
     print(
         f"ratio             {theirs.seconds / ours.seconds:8.1f} times faster, "
