@@ -166,6 +166,19 @@ def test_a_keeper_that_is_killed_takes_every_component_with_it(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_keeper_that_is_killed_takes_the_processes_of_running_pods_with_it(tmp_path: Path) -> None:
+    cluster = LocalCluster(tmp_path / "state", training_operator=False)
+    cluster.start()
+    program = f"import time; folder = '{tmp_path}'; print('up', flush=True); time.sleep(600)"
+    cluster.kubectl("run", "sleeper", "--image=python", "--restart=Never", "--command", "--", "python", "-c", program)
+    cluster.wait_for("pod/sleeper", "Ready", seconds=60)
+    _until(lambda: [line for line in _processes_of(tmp_path) if "time.sleep(600)" in line], "the pod does not run")
+    os.kill(int((tmp_path / "state" / "keeper.lock").read_text()), signal.SIGKILL)
+    _until(lambda: not _processes_of(tmp_path), "processes are left")
+    cluster.stop()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_component_that_dies_ends_the_cluster_with_its_name_and_its_log(tmp_path: Path) -> None:
     cluster = LocalCluster(tmp_path / "state", training_operator=False, node=False)
     cluster.start()
