@@ -42,6 +42,8 @@ def main() -> NoReturn:
     with suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
+    # At the very last, as other threads may be staging uploads still.
+    remove_staged_files()
     os._exit(code)
 
 
@@ -60,7 +62,6 @@ def run_process(arguments: Sequence[str], environment: Mapping[str, str]) -> int
         console.keep_secret(settings.gateway.secrets)
         report = _supervise(settings, tally, console, events)
     _deafen()
-    remove_staged_files()
     _publish(report, console, termination_log(arguments, environment))
     return report.exit_code
 

@@ -111,16 +111,20 @@ class BarProgress:
             self.close()
             self._phase = phase
             self._bar = tqdm(total=counts.total_bytes, desc=phase, unit="B", unit_scale=True, file=sys.stderr)
-        if self._bar is not None:
-            files, size = done(phase, counts)
-            self._bar.set_postfix_str(f"{files}/{counts.total_files} files", refresh=False)
-            self._bar.update(size - self._bar.n)
+        self._draw(counts)
 
     def close(self) -> None:
-        """End the bar's line."""
+        """Draw the bar as its phase left it and end its line."""
         if self._bar is not None:
+            self._draw(self._tally.snapshot()[1])
             self._bar.close()
             self._bar = None
+
+    def _draw(self, counts: Counts) -> None:
+        if self._bar is not None:
+            files, size = done(self._phase, counts)
+            self._bar.set_postfix_str(f"{files}/{counts.total_files} files", refresh=False)
+            self._bar.update(size - self._bar.n)
 
 
 class _Pace:
