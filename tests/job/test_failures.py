@@ -6,10 +6,12 @@ import json
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
+from pachyderm_standin.process import StandinProcess
 from tests.job.conftest import Job, ended
 
 TEN_FILES = {f"in/file {number}": b"some content %d" % number for number in range(10)}
@@ -116,6 +118,22 @@ def test_a_bucket_that_vanishes_midway_is_missing(job: Job) -> None:
     assert run.report["failures"]
 
 
+def test_a_gateway_that_dies_midway_is_unreachable(tmp_path: Path) -> None:
+    with StandinProcess() as standin:
+        job = Job(standin, "master.testrepo", tmp_path)
+        job.s3.create_bucket(Bucket=job.bucket)
+        job.write(TEN_FILES)
+        standin.set_faults([{"action": "latency", "method": "PUT", "after": 3, "seconds": 60}])
+        with job.start("-i", "in") as process:
+            while not staged_files_of(process.pid) and process.poll() is None:
+                time.sleep(0.01)
+            standin.kill()
+            output, errors = process.communicate(timeout=60)
+    run = ended(process.returncode, output, errors)
+    assert (run.code, run.reason) == (160, "EndpointUnreachable")
+    assert run.report["files"]["verified"] == 0
+
+
 def test_credentials_refused_midway_are_told(job: Job) -> None:
     job.write(TEN_FILES)
     rule = {"action": "status", "bucket": job.bucket, "status": 403, "code": "InvalidAccessKeyId"}
@@ -186,9 +204,8 @@ def test_a_signal_midway_leaves_a_report_and_no_staged_file(job: Job, number: si
     job.write(TEN_FILES)
     job.standin.set_faults([{"action": "latency", "bucket": job.bucket, "method": "PUT", "seconds": 60}])
     with job.start("-i", "in", "--print") as process:
-        staged = staged_files_of(process.pid)
-        while not staged and process.poll() is None:
-            staged = staged_files_of(process.pid)
+        while not (staged := staged_files_of(process.pid)) and process.poll() is None:
+            time.sleep(0.01)
         process.send_signal(number)
         output, errors = process.communicate(timeout=30)
     run = ended(process.returncode, output, errors)
