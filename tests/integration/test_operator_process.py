@@ -1,0 +1,90 @@
+"""The operator as a process: how it starts, tells of its health, and ends."""
+
+import base64
+import json
+import os
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from s3sync_local.cluster import LocalCluster
+from tests.integration.conftest import QUICK, Syncs
+from tests.support.api_proxy import ApiProxy
+from tests.support.operator_process import USER, OperatorProcess
+
+WAIT_SECONDS = 60
+
+
+def client_tls(cluster: LocalCluster, folder: Path) -> ssl.SSLContext:
+    """Return the TLS of the operator's own user."""
+    user = yaml.safe_load(cluster.kubeconfig_for(USER).read_text())["users"][0]["user"]
+    for name in ("client-certificate", "client-key"):
+        (folder / name).write_bytes(base64.b64decode(user[f"{name}-data"]))
+    tls = ssl.create_default_context(cafile=str(cluster.ca))
+    tls.load_cert_chain(folder / "client-certificate", folder / "client-key")
+    return tls
+
+
+def wait_for_health(operator: OperatorProcess, wanted: int) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while operator.health() != wanted:
+        assert time.monotonic() < deadline, f"its health is {operator.health()}\n{operator.log.read_text()[-3000:]}"
+        time.sleep(0.5)
+
+
+def test_the_probe_goes_stale_when_the_watch_falls_silent_and_the_resync_still_acts(
+    installed: LocalCluster, syncs: Syncs, tmp_path: Path
+) -> None:
+    with ApiProxy(installed.server, client_tls(installed, tmp_path)) as proxy:
+        kubeconfig = proxy.write_kubeconfig(tmp_path / "kubeconfig")
+        settings = QUICK | {"resync_interval": 1, "namespaces": syncs.namespace}
+        with OperatorProcess(installed, tmp_path / "log", kubeconfig=kubeconfig, **settings) as operator:
+            syncs.wait_ready(syncs.apply())
+            assert operator.health() == 200
+            proxy.silence()
+            unseen = syncs.apply()
+            syncs.wait_phase(unseen, "Starting")
+            wait_for_health(operator, 500)
+            assert "the watch has not delivered" in operator.log.read_text()
+
+
+def test_it_runs_under_kopf_run(installed: LocalCluster, syncs: Syncs, tmp_path: Path) -> None:
+    with OperatorProcess(installed, tmp_path / "log", command="kopf", **QUICK):
+        syncs.wait_ready(syncs.apply())
+
+
+def test_it_ends_in_peace_when_told_to(installed: LocalCluster, syncs: Syncs, tmp_path: Path) -> None:
+    operator = OperatorProcess(installed, tmp_path / "log", namespaces=syncs.namespace, **QUICK).start()
+    syncs.apply()
+    assert operator.stop() == 0
+    assert "Traceback" not in operator.log.read_text()
+
+
+def test_without_a_cluster_it_says_what_is_missing() -> None:
+    environment = {"PATH": os.environ["PATH"], "KUBECONFIG": "/nonexistent"}
+    argv = [sys.executable, "-m", "s3sync_operator"]
+    ended = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert "s3sync-operator: no cluster to work in" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_it_does_nothing_outside_its_namespaces(installed: LocalCluster, syncs: Syncs, tmp_path: Path) -> None:
+    with OperatorProcess(installed, tmp_path / "log", namespaces="somewhere-else", **QUICK) as operator:
+        name = syncs.apply()
+        time.sleep(3 * float(str(QUICK["resync_interval"])))
+        assert operator.health() == 200
+        assert syncs.get(name)["status"] == {"observedGeneration": -1}
+
+
+def test_each_log_line_is_json_where_that_is_asked_for(installed: LocalCluster, syncs: Syncs, tmp_path: Path) -> None:
+    settings = QUICK | {"log_format": "json", "namespaces": syncs.namespace}
+    with OperatorProcess(installed, tmp_path / "log", **settings) as operator:
+        syncs.wait_ready(syncs.apply())
+        lines = operator.log.read_text().splitlines()
+    assert lines
+    assert all(json.loads(line)["message"] for line in lines)
