@@ -68,8 +68,10 @@ def main() -> None:
         try:
             install(target)
         except OSError as error:
-            raise SystemExit(f"cannot fetch uv from the Python package index: {error}; "
-                             "check the network, the proxy variables and that ca-certificates is installed") from error
+            raise SystemExit(
+                f"cannot fetch uv from the Python package index: {error}; "
+                "check the network, the proxy variables and that ca-certificates is installed"
+            ) from error
     sys.stdout.write(f"{target}\n")
 
 
