@@ -76,7 +76,7 @@ def test_without_a_cluster_it_says_what_is_missing() -> None:
 def test_it_does_nothing_outside_its_namespaces(installed: LocalCluster, syncs: Syncs, tmp_path: Path) -> None:
     with OperatorProcess(installed, tmp_path / "log", namespaces="somewhere-else", **QUICK) as operator:
         name = syncs.apply()
-        time.sleep(3 * float(str(QUICK["resync_interval"])))
+        time.sleep(3 * QUICK["resync_interval"])
         assert operator.health() == 200
         assert syncs.get(name)["status"] == {"observedGeneration": -1}
 

@@ -57,7 +57,7 @@ def test_a_sync_costs_at_most_four_writes_and_an_idle_operator_makes_none(
 
 
 def idle(operator: OperatorProcess, resyncs: int) -> None:
-    time.sleep(resyncs * float(str(QUICK["resync_interval"])))
+    time.sleep(resyncs * QUICK["resync_interval"])
     assert operator.health() == 200
 
 

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sys
 import sysconfig
 import tempfile
 import time
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from s3sync_local.errors import BuildError, MissingToolError
+from s3sync_local.errors import BuildError, LocalClusterError, MissingToolError
 from s3sync_local.gobuild import BUILD_FLAGS, BUILD_SECONDS, REPORT_SECONDS, GoBuilder, GoModule, Progress
 from s3sync_local.gotoolchain import find_go, required_version
 from s3sync_local.paths import GO_MODULES, cache_dir
@@ -177,8 +178,23 @@ def _build(names: Sequence[str], built: Path, progress: Progress) -> None:
     progress(f"built in {time.monotonic() - started:.0f} s; kept in {built}")
 
 
+def main() -> None:
+    """Build what comes from Go modules: `PYTHONPATH=deploy/local/src python3 -m s3sync_local.binaries`.
+
+    It needs no installed package, so that it can run while the environment is still being installed.
+    """
+    try:
+        ensure_built(lambda text: print(f"==> {text}", flush=True))
+    except LocalClusterError as error:
+        sys.exit(f"error: {error}")
+
+
 def _copy_manifests(module: Path, target: Path) -> None:
     target.mkdir()
     for name, source in MANIFESTS.items():
         # The module cache is read-only; copyfile leaves that mode behind, so that the copies can be removed.
         shutil.copyfile(module / source, target / name)
+
+
+if __name__ == "__main__":
+    main()
