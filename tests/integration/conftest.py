@@ -24,7 +24,13 @@ WAIT_SECONDS = 90
 _numbers = itertools.count()
 
 # Waits are shortened so that what takes minutes in production is seen in seconds.
-QUICK: dict[str, Any] = {"retry_delay": 1, "retry_delay_max": 2, "resync_interval": 2, "gateway_timeout": 3, "job_image": JOB_IMAGE}
+QUICK: dict[str, Any] = {
+    "retry_delay": 1,
+    "retry_delay_max": 2,
+    "resync_interval": 2,
+    "gateway_timeout": 3,
+    "job_image": JOB_IMAGE,
+}
 
 
 @dataclass
