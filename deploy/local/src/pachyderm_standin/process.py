@@ -90,7 +90,8 @@ class StandinProcess:
         command = [sys.executable, "-m", "pachyderm_standin", f"--data-dir={folder}", *self._flags]
         if self._tokens:
             command.append(f"--auth-token-file={_write_tokens(folder, self._tokens)}")
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._stderr)
+        # In a session of its own, a terminal's Ctrl-C reaches the owner alone, which then stops it in its turn.
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._stderr, start_new_session=True)
         try:
             self._addresses = json.loads(_first_line(self._process))
         except (StandinError, ValueError) as error:

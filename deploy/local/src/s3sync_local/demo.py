@@ -95,7 +95,10 @@ def running() -> Iterator[Demo]:
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(LocalCluster(images=images, progress=say))
         say("starting the stand-in for Pachyderm's S3 gateway")
-        standin = stack.enter_context(StandinProcess())
+        # With its data among the cluster's state, not even a crash leaves a temporary folder for long.
+        data = cluster.state_dir / "pachyderm"
+        data.mkdir()
+        standin = stack.enter_context(StandinProcess(data))
         say(f"Pachyderm's S3 gateway (stand-in): {standin.endpoint}")
         install(cluster)
         operator = start_operator(cluster, standin.endpoint)
