@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,18 @@ def test_commits_take_the_latency_that_is_asked_for_one_after_the_other() -> Non
         versions = [raw.request("PUT", f"/repo/{number}", b"x").headers["x-amz-version-id"] for number in range(3)]
         assert [commit["id"] for commit in standin.commits("repo")[:3]] == versions[::-1]
         assert {commit["state"] for commit in standin.commits("repo")} == {"FINISHED"}
+
+
+def test_clients_that_leave_halfway_are_no_news(tmp_path: Path) -> None:
+    with (tmp_path / "stderr").open("wb") as stderr, StandinProcess(stderr=stderr) as standin:
+        raw = RawS3(standin.endpoint, "key")
+        raw.request("PUT", "/repo")
+        raw.request("PUT", "/repo/file", b"content" * 1_000_000)
+        with socket.create_connection(("127.0.0.1", int(standin.host_port.rpartition(":")[2])), timeout=5) as client:
+            client.sendall(b"GET /repo/file HTTP/1.1\r\nHost: here\r\n\r\n")
+            client.recv(1)
+        standin.set_faults([{"action": "cut"}])
+        for method in ("GET", "PUT"):
+            with pytest.raises((HTTPException, ConnectionError)):
+                raw.request(method, "/repo/file", b"x" * 1_000_000 if method == "PUT" else b"")
+    assert (tmp_path / "stderr").read_text() == ""

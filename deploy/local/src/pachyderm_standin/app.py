@@ -1,6 +1,7 @@
 """Both servers of the stand-in, from settings to listening sockets and back."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -66,10 +67,22 @@ def _s3_server(gateway: Gateway) -> web.Server:
     return web.Server(
         S3Service(gateway).handle,
         access_log=None,
+        logger=_server_logger(),
         auto_decompress=False,
         max_line_size=16 * 1024,
         read_bufsize=READ_BUFFER_BYTES,
     )
+
+
+def _server_logger() -> logging.Logger:
+    logger = logging.getLogger(f"{__name__}.server")
+    logger.addFilter(_is_worth_a_line)
+    return logger
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    # Clients may leave halfway, and faults cut them off on purpose: neither is an error of the server.
+    return not (record.exc_info and isinstance(record.exc_info[1], ConnectionError))
 
 
 async def _listen(runner: web.BaseRunner, host: str, port: int) -> str:
