@@ -1,3 +1,4 @@
+import os
 import signal
 import socket
 import subprocess
@@ -78,14 +79,17 @@ def test_a_signal_ends_it_with_success(tmp_path: Path, number: int) -> None:
         assert process.wait(PATIENCE_SECONDS) == 0
 
 
-def test_it_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
+def test_it_dies_with_the_process_that_started_it_and_takes_its_folder_along(tmp_path: Path) -> None:
     program = (
-        "import os, sys; from pathlib import Path; from pachyderm_standin.process import StandinProcess\n"
-        "standin = StandinProcess(Path(sys.argv[1])); standin.start(); print(standin.pid, flush=True); os._exit(0)"
+        "import os; from pachyderm_standin.process import StandinProcess\n"
+        "standin = StandinProcess(); standin.start(); print(standin.pid, flush=True); os._exit(0)"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, timeout=60, check=True)
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, timeout=60, check=True, env=environment)
     pid = int(done.stdout)
     wait_until(lambda: not is_running(pid))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path, capsys: Any) -> None:

@@ -6,6 +6,7 @@ import ctypes
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--auth-token-file", type=Path, help="turn Pachyderm's auth on: a file with one valid token a line"
     )
     parser.add_argument("--commit-latency", type=_seconds, default=0.0, help="seconds that a commit takes to finish")
+    parser.add_argument("--remove-data-dir", action="store_true", help="remove the data folder in the end")
     parser.add_argument("--outlive-parent", action="store_true", help="go on when the starting process ends")
     return parser.parse_args(argv)
 
@@ -113,6 +115,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"pachyderm-standin: --host/--port: cannot listen ({error}); choose another", file=sys.stderr)
         return 1
+    finally:
+        if args.remove_data_dir:
+            shutil.rmtree(args.data_dir, ignore_errors=True)
     return 0
 
 

@@ -3,14 +3,15 @@
 import json
 import os
 import selectors
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import IO, Any, Self
 from urllib.parse import quote, urlencode, urlsplit
@@ -49,7 +50,7 @@ class StandinProcess:
         self._flags += ["--outlive-parent"] if outlive_parent else []
         self._tokens = tokens
         self._stderr = stderr
-        self._own_dir: TemporaryDirectory[str] | None = None
+        self._own_dir: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._addresses: Mapping[str, str] = {}
 
@@ -84,12 +85,7 @@ class StandinProcess:
         """Start the process and wait until it listens."""
         if self._process:
             raise StandinError("the stand-in is running already")
-        if self._data_dir is None:
-            self._own_dir = TemporaryDirectory(prefix="pachyderm-standin-")
-        folder = self._data_dir or Path(self._own_dir.name if self._own_dir else "")
-        command = [sys.executable, "-m", "pachyderm_standin", f"--data-dir={folder}", *self._flags]
-        if self._tokens:
-            command.append(f"--auth-token-file={_write_tokens(folder, self._tokens)}")
+        command = self._command()
         # In a session of its own, a terminal's Ctrl-C reaches the owner alone, which then stops it in its turn.
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._stderr, start_new_session=True)
         try:
@@ -97,6 +93,17 @@ class StandinProcess:
         except (StandinError, ValueError) as error:
             self.kill()
             raise StandinError(f"the stand-in did not start: {error}") from error
+
+    def _command(self) -> list[str]:
+        command = [sys.executable, "-m", "pachyderm_standin", *self._flags]
+        folder = self._data_dir
+        if folder is None:
+            folder = self._own_dir = Path(tempfile.mkdtemp(prefix="pachyderm-standin-"))
+            # If this process dies without cleaning up, the stand-in, which dies with it, does.
+            command.append("--remove-data-dir")
+        if self._tokens:
+            command.append(f"--auth-token-file={_write_tokens(folder, self._tokens)}")
+        return [*command, f"--data-dir={folder}"]
 
     def stop(self) -> None:
         """End the process in peace, by force if it takes too long; no error if it has ended."""
@@ -122,7 +129,7 @@ class StandinProcess:
                 self._process.stdout.close()
         self._process = None
         if self._own_dir:
-            self._own_dir.cleanup()
+            shutil.rmtree(self._own_dir, ignore_errors=True)
             self._own_dir = None
 
     def _running(self) -> subprocess.Popen[bytes]:
