@@ -80,7 +80,7 @@ def test_a_status_that_cannot_be_read_counts_as_none() -> None:
 
 @given(st.text(min_size=1, max_size=40))
 def test_an_input_path_is_accepted_exactly_where_all_its_keys_would_be(path: str) -> None:
-    refused_characters = set("*?[]{}!()@+^")
+    refused_characters = set("*?[]{}!()@+^\\")
     fine = all(" " <= character <= "~" and character not in refused_characters for character in path)
     assert KEY_CHARACTERS.accepts(path) == fine
 

@@ -50,8 +50,8 @@ ENDPOINT = Rule(
     "must be http://host:port, https://host:port or host:port (which means http), without a path",
 )
 KEY_CHARACTERS = Rule(
-    r"""[ "#-',->A-Z\\_`a-z|~]+""",
-    "becomes part of the keys in the repo and may hold only printable ASCII without * ? [ ] { } ! ( ) @ + ^",
+    r"""[ "#-',->A-Z_`a-z|~]+""",
+    "becomes part of the keys in the repo and may hold only printable ASCII without * ? [ ] { } ! ( ) @ + ^ \\",
 )
 PATH_ELEMENTS = Rule(
     r"(.*/)?\.{1,2}(/.*)?|.*//.*", "must have no empty, '.' or '..' element between its slashes", forbid=True
