@@ -63,6 +63,15 @@ def test_secrets_are_blanked_out_of_lines_and_lines_stay_lines() -> None:
     assert stream.getvalue() == b"the token *** is x\n"
 
 
+def test_nothing_follows_the_last_line() -> None:
+    stream = io.BytesIO()
+    console = Console(stream)
+    console.line("before")
+    console.last_line("the report")
+    console.line("from a thread that still copies")
+    assert stream.getvalue() == b"before\nthe report\n"
+
+
 def test_work_is_done_on_every_item_and_errors_stay_with_their_item() -> None:
     ended = dict(unordered(lambda n: 10 // n, range(20), threads=3, patience=60))
     assert set(ended) == set(range(20))

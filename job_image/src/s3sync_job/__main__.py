@@ -42,7 +42,7 @@ def main() -> NoReturn:
     with suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
-    # At the very last, as other threads may be staging uploads still.
+    # At the very last, since nothing can be opened after it.
     remove_staged_files()
     os._exit(code)
 
@@ -143,7 +143,7 @@ def _publish(report: Report, console: Console, log: Path | None) -> None:
             log.write_text(report.line(TERMINATION_MESSAGE_LIMIT))
         except OSError as error:
             console.line(f"warning: --termination-log {log}: {error.strerror}; the report is in the log alone")
-    console.write(f"{report.line(LOG_LINE_LIMIT)}\n".encode())
+    console.last_line(report.line(LOG_LINE_LIMIT))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ class Console:
         self._stream = stream or sys.stdout.buffer
         self._lock = threading.Lock()
         self._secrets: tuple[str, ...] = ()
+        self._ended = False
 
     def keep_secret(self, secrets: tuple[str, ...]) -> None:
         """Blank these out from now on."""
@@ -35,7 +36,17 @@ class Console:
         self.write(f"{printable(self.redact(text))}\n".encode())
 
     def write(self, content: bytes) -> None:
-        """Write bytes as they are, such as a file's contents for --print."""
+        """Write bytes as they are, such as a file's contents for --print; nothing once ``last_line`` was called."""
         with self._lock:
-            self._stream.write(content)
-            self._stream.flush()
+            if not self._ended:
+                self._put(content)
+
+    def last_line(self, text: str) -> None:
+        """Write one line as it is and nothing after it, though threads that copy may still have something to say."""
+        with self._lock:
+            self._ended = True
+            self._put(f"{text}\n".encode())
+
+    def _put(self, content: bytes) -> None:
+        self._stream.write(content)
+        self._stream.flush()
