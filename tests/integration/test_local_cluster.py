@@ -9,7 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -19,6 +21,7 @@ from s3sync_local.errors import ComponentError, KubectlError, StateDirError
 from tests.support.cluster import JOB_IMAGE
 
 WAIT_SECONDS = 90.0
+CONTROL_PLANE = {"etcd", "kube-apiserver", "kube-controller-manager"}
 
 TFJOB = """
 apiVersion: kubeflow.org/v1
@@ -40,6 +43,22 @@ def namespace(cluster: LocalCluster, request: pytest.FixtureRequest) -> Iterator
     cluster.create_namespace(name)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+class Starter(Protocol):
+    def __call__(self, *, training_operator: bool = True, node: bool = True) -> LocalCluster: ...
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Starter]:
+    """Start a cluster whose state lies in tmp_path/state; it is stopped whatever becomes of the test."""
+    with ExitStack() as stack:
+
+        def start(*, training_operator: bool = True, node: bool = True) -> LocalCluster:
+            made = LocalCluster(tmp_path / "state", training_operator=training_operator, node=node)
+            return stack.enter_context(made)
+
+        yield start
 
 
 def test_kubectl_and_the_server_have_the_pinned_version(cluster: LocalCluster) -> None:
@@ -126,10 +145,9 @@ def test_two_clusters_that_start_at_once_know_nothing_of_each_other(tmp_path: Pa
     assert _processes_of(tmp_path) == []
 
 
-def test_a_stop_leaves_no_process_no_state_directory_and_no_temporary_file(tmp_path: Path) -> None:
-    cluster = LocalCluster(tmp_path / "state")
-    cluster.start()
-    assert len(_processes_of(tmp_path)) >= len(["keeper", "etcd", "apiserver", "manager", "operator", "node"])
+def test_a_stop_leaves_no_process_no_state_directory_and_no_temporary_file(tmp_path: Path, started: Starter) -> None:
+    cluster = started()
+    assert _programs_of(tmp_path) >= CONTROL_PLANE | {"training-operator"}
     cluster.stop()
     assert _processes_of(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
@@ -139,7 +157,7 @@ def test_a_stop_leaves_no_process_no_state_directory_and_no_temporary_file(tmp_p
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_the_owners_end_by_a_signal_leaves_nothing(tmp_path: Path, signum: signal.Signals) -> None:
     owner = _start_owner(tmp_path / "state")
-    assert len(_processes_of(tmp_path / "state")) >= len(["owner", "keeper", "etcd", "apiserver", "manager"])
+    assert _programs_of(tmp_path) >= CONTROL_PLANE
     owner.send_signal(signum)
     owner.communicate(timeout=WAIT_SECONDS)
     _until(lambda: not _processes_of(tmp_path), "processes are left")
@@ -155,9 +173,8 @@ def test_an_owner_that_is_killed_during_the_start_leaves_nothing(tmp_path: Path)
     _until(lambda: not (tmp_path / "state").exists(), "the state directory is left")
 
 
-def test_a_keeper_that_is_killed_takes_every_component_with_it(tmp_path: Path) -> None:
-    cluster = LocalCluster(tmp_path / "state", training_operator=False, node=False)
-    cluster.start()
+def test_a_keeper_that_is_killed_takes_every_component_with_it(tmp_path: Path, started: Starter) -> None:
+    cluster = started(training_operator=False, node=False)
     os.kill(int((tmp_path / "state" / "keeper.lock").read_text()), signal.SIGKILL)
     _until(lambda: not _processes_of(tmp_path), "processes are left")
     with pytest.raises(ComponentError, match="keeper has ended"):
@@ -166,9 +183,8 @@ def test_a_keeper_that_is_killed_takes_every_component_with_it(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_keeper_that_is_killed_takes_the_processes_of_running_pods_with_it(tmp_path: Path) -> None:
-    cluster = LocalCluster(tmp_path / "state", training_operator=False)
-    cluster.start()
+def test_a_keeper_that_is_killed_takes_the_processes_of_running_pods_with_it(tmp_path: Path, started: Starter) -> None:
+    cluster = started(training_operator=False)
     program = f"import time; folder = '{tmp_path}'; print('up', flush=True); time.sleep(600)"
     cluster.kubectl("run", "sleeper", "--image=python", "--restart=Never", "--command", "--", "python", "-c", program)
     cluster.wait_for("pod/sleeper", "Ready", seconds=60)
@@ -179,9 +195,8 @@ def test_a_keeper_that_is_killed_takes_the_processes_of_running_pods_with_it(tmp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_component_that_dies_ends_the_cluster_with_its_name_and_its_log(tmp_path: Path) -> None:
-    cluster = LocalCluster(tmp_path / "state", training_operator=False, node=False)
-    cluster.start()
+def test_a_component_that_dies_ends_the_cluster_with_its_name_and_its_log(tmp_path: Path, started: Starter) -> None:
+    cluster = started(training_operator=False, node=False)
     components = json.loads((tmp_path / "state" / "cluster.json").read_text())["components"]
     os.kill(components["kube-controller-manager"], signal.SIGKILL)
     _until(lambda: not _processes_of(tmp_path), "processes are left")
@@ -275,6 +290,10 @@ def _processes_of(folder: Path) -> list[str]:
         if str(folder).encode() in line + environment and int(process.name) != os.getpid():
             found.append(line.replace(b"\0", b" ").decode())
     return found
+
+
+def _programs_of(folder: Path) -> set[str]:
+    return {Path(line.split()[0]).name for line in _processes_of(folder) if line.strip()}
 
 
 def _until(condition: Callable[[], object], trouble: str) -> None:

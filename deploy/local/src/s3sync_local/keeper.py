@@ -93,9 +93,12 @@ class Keeper:
 
     def _start(self, ports: Ports) -> None:
         prepare(self._layout, ports)
-        self._start_control_plane(ports)
+        self._start_api(ports)
         if self._plan.node:
             self._launch_node(self._plan.node)
+        if self._plan.training_operator:
+            self._prepare_training_operator(ports)
+        self._launch_controllers()
         if self._plan.training_operator:
             self._start_training_operator(ports)
         if self._plan.node:
@@ -104,7 +107,7 @@ class Keeper:
         self._write_info(ports)
         self._tell("ready", ports.server)
 
-    def _start_control_plane(self, ports: Ports) -> None:
+    def _start_api(self, ports: Ports) -> None:
         self._tell("progress", "starting etcd and kube-apiserver")
         self._supervisor.launch("etcd", [str(self._binaries.etcd), *components.etcd_flags(self._layout, ports)])
         apiserver = [str(self._binaries.kube_apiserver), *components.apiserver_flags(self._layout, ports)]
@@ -114,12 +117,13 @@ class Keeper:
             lambda: is_ready(http.client.HTTPSConnection(LOOPBACK, ports.api, timeout=5, context=context)),
             "kube-apiserver did not become ready",
         )
+
+    def _launch_controllers(self) -> None:
+        """Start the controllers after TFJobs are defined: the garbage collector looks for new kinds only every 30 s."""
         manager = [str(self._binaries.kube_controller_manager), *components.controller_manager_flags(self._layout)]
         self._supervisor.launch("kube-controller-manager", manager)
 
     def _start_training_operator(self, ports: Ports) -> None:
-        self._tell("progress", "starting training-operator")
-        self._prepare_training_operator(ports)
         waiting = "training-operator could not start while another local cluster starts its own"
         command = [str(self._binaries.training_operator), *components.training_operator_flags(self._layout, ports)]
         env = {"TMPDIR": str(self._layout.operator_tmp), "MY_POD_NAMESPACE": training_operator.NAMESPACE}
@@ -132,6 +136,7 @@ class Keeper:
             )
 
     def _prepare_training_operator(self, ports: Ports) -> None:
+        self._tell("progress", "starting training-operator")
         authority, server = training_operator.certificates()
         self._layout.webhook_certificates.mkdir(parents=True, exist_ok=True)
         server.write(self._layout.webhook_certificates, "tls")

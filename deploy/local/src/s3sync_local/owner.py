@@ -62,10 +62,15 @@ class KeeperProcess:
 
     def failure(self) -> ComponentError:
         """Return why the keeper ended: its own words, else the end of its log."""
+        if self.has_ended():
+            self._reader.join(KILL_SECONDS)  # Its last words may still be in the pipe.
         if self._failure is not None:
             return ComponentError(self._failure)
-        last = tail(self._log) if self._log.exists() else "stopped by a signal"
-        return ComponentError(f"the local cluster's keeper has ended (exit code {self._process.poll()}): {last}")
+        code = self._process.poll()
+        if code == 0:
+            return ComponentError("the local cluster was stopped from outside: by `down`, or by a signal to its keeper")
+        last = tail(self._log) if self._log.exists() else "and its log is gone"
+        return ComponentError(f"the local cluster's keeper has ended (exit code {code}): {last}")
 
     def stop(self) -> bool:
         """Ask it to stop all in order; where it hangs, kill it, and so all of them. Returns whether it was killed."""
