@@ -61,6 +61,27 @@ def started(tmp_path: Path) -> Iterator[Starter]:
         yield start
 
 
+OWNER = """
+import signal, sys, time
+from pathlib import Path
+from s3sync_local.cluster import LocalCluster
+# A shell starts what it puts into the background with SIGINT ignored, and tests may run there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with LocalCluster(Path(sys.argv[1]), training_operator=False, node=False):
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that starts a cluster whose state lies in tmp_path/state, writes `ready`, and would stay."""
+    command = [sys.executable, "-P", "-c", OWNER, str(tmp_path / "state")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
 def test_kubectl_and_the_server_have_the_pinned_version(cluster: LocalCluster) -> None:
     versions = json.loads(cluster.kubectl("version", "--output=json"))
     assert versions["clientVersion"]["gitVersion"] == versions["serverVersion"]["gitVersion"] == "v1.36.3"
@@ -155,8 +176,11 @@ def test_a_stop_leaves_no_process_no_state_directory_and_no_temporary_file(tmp_p
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_the_owners_end_by_a_signal_leaves_nothing(tmp_path: Path, signum: signal.Signals) -> None:
-    owner = _start_owner(tmp_path / "state")
+def test_the_owners_end_by_a_signal_leaves_nothing(
+    tmp_path: Path, owner: subprocess.Popen[str], signum: signal.Signals
+) -> None:
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == "ready\n"
     assert _programs_of(tmp_path) >= CONTROL_PLANE
     owner.send_signal(signum)
     owner.communicate(timeout=WAIT_SECONDS)
@@ -164,8 +188,7 @@ def test_the_owners_end_by_a_signal_leaves_nothing(tmp_path: Path, signum: signa
     _until(lambda: not (tmp_path / "state").exists(), "the state directory is left")
 
 
-def test_an_owner_that_is_killed_during_the_start_leaves_nothing(tmp_path: Path) -> None:
-    owner = _spawn_owner(tmp_path / "state")
+def test_an_owner_that_is_killed_during_the_start_leaves_nothing(tmp_path: Path, owner: subprocess.Popen[str]) -> None:
     _until((tmp_path / "state" / "logs" / "kube-apiserver.log").exists, "the API server was not started")
     owner.kill()
     owner.communicate(timeout=WAIT_SECONDS)
@@ -255,28 +278,6 @@ def _share_binaries(cache_home: Path) -> None:
     base = Path(os.environ.get("S3SYNC_CACHE") or Path.home() / ".cache" / "pachyderm-s3-sync")
     (cache_home / "pachyderm-s3-sync").mkdir()
     (cache_home / "pachyderm-s3-sync" / "bin").symlink_to(base / "bin")
-
-
-OWNER = """
-import sys, time
-from pathlib import Path
-from s3sync_local.cluster import LocalCluster
-with LocalCluster(Path(sys.argv[1]), training_operator=False, node=False):
-    print("ready", flush=True)
-    time.sleep(600)
-"""
-
-
-def _spawn_owner(state_dir: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-P", "-c", OWNER, str(state_dir)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def _start_owner(state_dir: Path) -> subprocess.Popen[str]:
-    owner = _spawn_owner(state_dir)
-    assert owner.stdout is not None
-    assert owner.stdout.readline() == "ready\n"
-    return owner
 
 
 def _processes_of(folder: Path) -> list[str]:
