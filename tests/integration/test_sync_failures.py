@@ -151,6 +151,33 @@ def test_a_secret_without_the_right_keys(syncs: Syncs, operator: OperatorProcess
     assert "AWS_ACCESS_KEY_ID" in conditions(status)["Ready"]["message"]
 
 
+def test_a_secret_that_goes_while_the_job_runs_does_not_disturb_it(
+    syncs: Syncs, operator: OperatorProcess, standin: StandinProcess
+) -> None:
+    standin.set_faults([{"action": "latency", "method": "PUT", "key": ".+", "seconds": 3}])
+    name = syncs.apply(secretRef={"name": secret(syncs, token="t")})
+    syncs.wait_phase(name, "Running")
+    syncs.kubectl("delete", "secret", "keys")
+    syncs.kubectl("annotate", "ps3", name, "note=look-again")
+    assert syncs.wait_ready(name)["attempt"] == 1
+
+
+def test_an_operator_whose_role_does_not_suffice_says_so(syncs: Syncs, operator: OperatorProcess) -> None:
+    role = json.loads(syncs.cluster.kubectl("get", "clusterrole", "s3sync-operator", "-o", "json"))
+    (index,) = (number for number, rule in enumerate(role["rules"]) if "secrets" in rule["resources"])
+    rules = f"/rules/{index}"
+    syncs.cluster.kubectl(
+        "patch", "clusterrole", "s3sync-operator", "--type=json", "-p", f'[{{"op": "remove", "path": "{rules}"}}]'
+    )
+    try:
+        name = syncs.apply(secretRef={"name": secret(syncs, token="t")})
+        status = syncs.wait_reason(name, "OperatorForbidden")
+        assert "secrets" in conditions(status)["Ready"]["message"]
+    finally:
+        syncs.cluster.kubectl("apply", "-f", str(ROOT / "deploy/base/rbac.yaml"))
+    syncs.wait_ready(name)
+
+
 def test_a_bucket_that_vanishes_midway_is_made_again(
     syncs: Syncs, operator: OperatorProcess, standin: StandinProcess, trees: Path
 ) -> None:

@@ -77,6 +77,7 @@ class Reason(StrEnum):
     ACCESS_DENIED = "AccessDenied"
     BUCKET_REFUSED = "BucketRefused"
     SERVER_ERROR = "ServerError"
+    OPERATOR_FORBIDDEN = "OperatorForbidden"
     TFJOB_CRD_NOT_INSTALLED = "TFJobCRDNotInstalled"
     TFJOB_REFUSED = "TFJobRefused"
     TFJOB_DELETED = "TFJobDeleted"

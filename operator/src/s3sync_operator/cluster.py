@@ -141,14 +141,17 @@ class KubernetesCluster:
                 _request_timeout=self._timeout,
             )
         except ApiException as error:
-            raise _tfjob_error(error) from error
+            raise _tfjob_error(error) if error.status == 404 else _refused(error) from error
         return list(found["items"])
 
     async def list_pods(self, sync: Sync) -> list[Raw]:
         """Return the pods of a sync's jobs."""
-        found = await self._core.list_namespaced_pod(
-            sync.namespace, label_selector=_of(sync), _request_timeout=self._timeout
-        )
+        try:
+            found = await self._core.list_namespaced_pod(
+                sync.namespace, label_selector=_of(sync), _request_timeout=self._timeout
+            )
+        except ApiException as error:
+            raise _refused(error) from error
         return list(self._api.sanitize_for_serialization(found)["items"] or ())
 
     async def pod_log(self, namespace: str, pod: str) -> str:
@@ -170,7 +173,7 @@ class KubernetesCluster:
             if error.status == 404:
                 text = f"Secret '{name}' of spec.secretRef is not in namespace '{namespace}'; create it"
                 raise TemporarySyncError(Reason.SECRET_NOT_FOUND, text) from None
-            raise
+            raise _refused(error) from error
         data = secret.data or {}
         return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
 
@@ -201,7 +204,7 @@ class KubernetesCluster:
             )
         except ApiException as error:
             if error.status != 404:
-                raise
+                raise _refused(error) from error
 
     async def write_status(self, sync: Sync, status: Status) -> None:
         """Replace a sync's status in one request; raises ConflictError where the sync changed since it was read.
@@ -270,6 +273,14 @@ def _tfjob_error(error: ApiException) -> Exception:
         return TemporarySyncError(Reason.TFJOB_CRD_NOT_INSTALLED, text)
     if error.status in (400, 403, 422):
         return PermanentSyncError(Reason.TFJOB_REFUSED, f"the API server refuses the TFJob: {_said(error)}")
+    unforeseen: Exception = error
+    return unforeseen
+
+
+def _refused(error: ApiException) -> Exception:
+    """Tell in status what the operator may not do; anything else of the API server's passes and needs no word there."""
+    if error.status == 403:
+        return TemporarySyncError(Reason.OPERATOR_FORBIDDEN, f"the operator's role does not suffice: {_said(error)}")
     unforeseen: Exception = error
     return unforeseen
 

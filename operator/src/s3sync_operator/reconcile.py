@@ -4,6 +4,7 @@ Everything that decides stands in the cluster, so an operator that is killed bet
 """
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -61,16 +62,21 @@ class Reconciler:
                 await self._settle(sync)
                 return None
             if sync.status.next_attempt_time:
-                return max(0.0, (sync.status.next_attempt_time - self._now()).total_seconds())
+                return self._until(sync.status.next_attempt_time)
         outcome, seen = await self._advance(sync, sync.spec, run)
         status = status_after(sync, sync.spec, run, outcome, seen, self._now(), self._settings)
         await self._write(sync, status)
-        return self._look_again(outcome)
+        return self._look_again(outcome, status)
 
-    def _look_again(self, outcome: Outcome) -> float | None:
+    def _look_again(self, outcome: Outcome, status: Status) -> float | None:
+        if status.next_attempt_time:
+            return self._until(status.next_attempt_time)
         if outcome.reason == Reason.PREVIOUS_RUN_TERMINATING:
             return PREVIOUS_RUN_POLL
         return LOOK_AGAIN if outcome.kind in ("Starting", "Running") else None
+
+    def _until(self, moment: datetime) -> float:
+        return max(0.0, (moment - self._now()).total_seconds())
 
     async def _settle(self, sync: Sync) -> None:
         """A new generation that means the same needs no run, but its number must be acknowledged."""
@@ -84,16 +90,14 @@ class Reconciler:
     async def _advance(self, sync: Sync, spec: Spec, run: Run) -> tuple[Outcome, Observation]:
         """Take the run as far as it goes now, and return how it stands."""
         try:
-            secret = await self._secret(sync, spec)
             jobs, pods = await asyncio.gather(self._cluster.list_tfjobs(sync), self._cluster.list_pods(sync))
             name = run_name(sync, run)
             if waiting := await self._end_others(sync, name, jobs, pods):
                 return waiting, NOTHING
             job = next((item for item in jobs if item["metadata"]["name"] == name), None)
             if job is None and (is_new(sync, run) or sync.status.tf_job_name is None):
-                job = await self._start(sync, spec, run, secret)
-            own = [pod for pod in pods if _job_of(pod) == name]
-            seen = observe(job, own, await self._logs(sync, own), [*secret.values()])
+                job = await self._start(sync, spec, run)
+            seen = await self._observe(sync, spec, job, [pod for pod in pods if _job_of(pod) == name])
             return judge(seen, self._now(), self._settings), seen
         except TemporarySyncError as error:
             return Outcome("Retryable", error.reason, error.message), NOTHING
@@ -102,6 +106,17 @@ class Reconciler:
 
     async def _secret(self, sync: Sync, spec: Spec) -> dict[str, str]:
         return await self._cluster.get_secret(sync.namespace, spec.secret_ref.name) if spec.secret_ref else {}
+
+    async def _observe(self, sync: Sync, spec: Spec, job: Raw | None, pods: list[Raw]) -> Observation:
+        """A log is shown only with the Secret at hand, whose values must not be in it."""
+        logs = await self._logs(sync, pods)
+        try:
+            secret = await self._secret(sync, spec) if logs else {}
+        except TemporarySyncError:
+            # The job has what it needs; a Secret that is gone by now fails the next run, not this one.
+            seen = observe(job, pods, logs)
+            return dataclasses.replace(seen, log_tail="")
+        return observe(job, pods, logs, [*secret.values()])
 
     async def _end_others(self, sync: Sync, name: str, jobs: list[Raw], pods: list[Raw]) -> Outcome | None:
         """Delete the TFJobs of other runs; this run waits for their pods, or it would verify a mixture."""
@@ -122,8 +137,9 @@ class Reconciler:
             return False
         return self._now() - ready.last_transition_time > timedelta(seconds=self._settings.start_deadline)
 
-    async def _start(self, sync: Sync, spec: Spec, run: Run, secret: dict[str, str]) -> Raw:
+    async def _start(self, sync: Sync, spec: Spec, run: Run) -> Raw:
         """Make repo and branch, then the TFJob."""
+        secret = await self._secret(sync, spec)
         credentials = _credentials(spec, secret)
         if await self._gateway.ensure_bucket(endpoint_url(spec, self._settings), spec.bucket, credentials):
             note = f"created branch '{spec.effective_branch}' of repo '{spec.repo}'"
