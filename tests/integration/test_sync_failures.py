@@ -151,6 +151,26 @@ def test_a_secret_without_the_right_keys(syncs: Syncs, operator: OperatorProcess
     assert "AWS_ACCESS_KEY_ID" in conditions(status)["Ready"]["message"]
 
 
+def test_a_token_with_a_line_break_is_refused_by_its_key_and_shown_nowhere(
+    syncs: Syncs, operator: OperatorProcess
+) -> None:
+    name = syncs.apply(secretRef={"name": secret(syncs, token="hunter-two\n")})
+    status = syncs.wait_reason(name, "SecretInvalid")
+    assert "'token' has white space, a line break" in conditions(status)["Ready"]["message"]
+    told = syncs.kubectl("get", "ps3,events,tfjobs,pods", "-o", "yaml") + operator.log.read_text()
+    assert "hunter" not in told
+
+
+def test_a_token_is_not_in_the_log_even_at_debug(installed: LocalCluster, syncs: Syncs, tmp_path: Path) -> None:
+    settings = QUICK | {"log_level": "debug", "namespaces": syncs.namespace}
+    with OperatorProcess(installed, tmp_path / "log", **settings) as operator:
+        name = syncs.apply(secretRef={"name": secret(syncs, token="hunter-two")})
+        syncs.wait_ready(name)
+        log = operator.log.read_text()
+    assert name in log
+    assert "hunter" not in log
+
+
 def test_a_secret_that_goes_while_the_job_runs_does_not_disturb_it(
     syncs: Syncs, operator: OperatorProcess, standin: StandinProcess
 ) -> None:
@@ -269,6 +289,8 @@ def test_an_image_that_does_not_exist_is_given_up_after_the_start_deadline(
     with OperatorProcess(installed, tmp_path / "log", namespaces=syncs.namespace, **settings):
         name = syncs.apply(image="registry.invalid/nobody/nothing:1")
         assert_final(syncs.wait_stalled(name), "ImagePullFailed", "spec.image")
+        job = syncs.get(name)["status"]["tfJobName"]
+        syncs.kubectl("wait", "--for=delete", f"tfjob/{job}", "--timeout=30s")
 
 
 def test_a_spec_that_admission_did_not_know_to_refuse(syncs: Syncs, operator: OperatorProcess) -> None:

@@ -99,6 +99,7 @@ async def test_killed_at_any_call_it_goes_on_from_there(
         )
         for name in names:
             status = syncs.get(name)["status"]
+            assert status["phase"] == "Succeeded", status
             assert status["counts"] == {**status["counts"], "verified": 2, "failed": 0}
             assert status["attempt"] == 1, "no step was taken for a failure"
             jobs = syncs.kubectl("get", "tfjobs", "-o", "name").split()

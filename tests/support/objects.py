@@ -55,6 +55,7 @@ def pod_object(job: str, phase: str = "Pending", *, state: Any = None, **status:
         "metadata": {
             "name": f"{job}-worker-0",
             "namespace": "kubeflow",
+            "creationTimestamp": "2026-11-24T12:00:00Z",
             "labels": {LABEL_UID: UID},
             "annotations": {ANNOTATION_SYNC: "books"},
             "ownerReferences": [{"kind": "TFJob", "name": job, "uid": "job-uid"}],

@@ -23,7 +23,7 @@ STOP_SECONDS = 20
 def install(cluster: LocalCluster) -> None:
     """Apply the definition, the namespaces and the operator's role, as `deploy/base` does, but not its Deployment."""
     cluster.kubectl("apply", "-k", str(ROOT / "crd"))
-    cluster.kubectl("wait", "--for=condition=Established", "crd/pachydermsyncs.sync.pachyderm.io", "--timeout=30s")
+    cluster.wait_for("crd/pachydermsyncs.sync.pachyderm.io", "Established")
     cluster.kubectl("apply", "-f", str(ROOT / "deploy/base/namespace.yaml"), "-f", str(ROOT / "deploy/base/rbac.yaml"))
 
 

@@ -60,7 +60,8 @@ def test_what_was_seen_gives_the_status(case: Path) -> None:
     job = seen["tfjob"]
     if job is not None:
         job = job | {"metadata": {"name": name, "creationTimestamp": "2026-11-24T12:00:00Z"}}
-    pods = [pod | {"metadata": {"name": f"{name}-worker-{index}"}} for index, pod in enumerate(seen["pods"])]
+    created = {"creationTimestamp": "2026-11-24T12:00:01Z"}
+    pods = [pod | {"metadata": {"name": f"{name}-worker-{index}", **created}} for index, pod in enumerate(seen["pods"])]
     for pod in pods:
         fill_in_report(pod)
     logs = {pod["metadata"]["name"]: seen.get("log", "") for pod in pods}

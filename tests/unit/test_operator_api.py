@@ -74,8 +74,14 @@ def test_a_status_of_a_newer_operator_is_read_and_its_unknown_fields_are_passed_
     assert (status.observed_generation, status.attempt, status.finished) == (3, 2, True)
 
 
+def test_a_condition_and_a_phase_of_a_newer_operator_are_left_out() -> None:
+    condition = {"type": "Syncing", "status": "True", "reason": "r", "message": "m"}
+    status = parse_status({"observedGeneration": 3, "phase": "Dreaming", "specDigest": "d", "conditions": [condition]})
+    assert (status.spec_digest, status.phase, status.conditions) == ("d", None, ())
+
+
 def test_a_status_that_cannot_be_read_counts_as_none() -> None:
-    assert parse_status({"phase": "Dreaming"}).observed_generation == -1
+    assert parse_status({"attempt": "first"}).observed_generation == -1
 
 
 @given(st.text(min_size=1, max_size=40))

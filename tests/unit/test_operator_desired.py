@@ -1,12 +1,13 @@
 import re
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from s3sync_operator.api import parse_spec, parse_sync
-from s3sync_operator.desired import Credentials, Run, credentials_of, endpoint_url, run_name, tfjob
+from s3sync_operator.desired import Credentials, Run, credential_problem, credentials_of, endpoint_url, run_name, tfjob
 from s3sync_operator.settings import Settings
 from tests.support import objects
 
@@ -77,6 +78,14 @@ def test_a_secret_gives_credentials_by_token_or_by_both_keys() -> None:
     assert credentials_of({"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}) == Credentials("a", "s")
     assert credentials_of({"AWS_ACCESS_KEY_ID": "a"}) is None
     assert credentials_of({"token": ""}) is None
+
+
+@pytest.mark.parametrize("value", ["token\n", " token", "to ken", "tok\u00e9n"])
+def test_a_key_that_cannot_be_sent_is_named_and_its_value_is_not(value: str) -> None:
+    problem = credential_problem({"token": value}) or ""
+    assert problem.startswith("'token' has white space")
+    assert value not in problem
+    assert credential_problem({"token": "token", "unrelated": "a b"}) is None
 
 
 def test_credentials_do_not_show_themselves() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3sync_operator.observed import log_tail, observe
+from s3sync_operator.observed import log_tail, observe, without_texts
 from s3sync_operator.report import find_report, without_report
 from tests.support.objects import pod_object, terminated, tfjob_object
 
@@ -66,8 +66,20 @@ def test_without_a_termination_message_the_report_is_taken_from_the_log() -> Non
     assert observe(tfjob_object("job"), [pod], {"job-worker-0": f"hello\n{VERIFIED}"}).report
 
 
-def test_secrets_are_blotted_out_of_the_log_tail() -> None:
-    assert log_tail("key hunter2 and hunter2", ["hunter2", ""]) == "key *** and ***"
+def test_secrets_are_blotted_out_of_all_that_a_job_wrote() -> None:
+    pod = pod_object("job", "Failed", state=terminated(1, "boom hunter2"), message="said hunter2")
+    seen = observe(
+        tfjob_object("job"), [pod], {"job-worker-0": "key hunter2 and hunter2-long"}, ["hunter2", "hunter2-long"]
+    )
+    assert "hunter2" not in repr(seen)
+    assert seen.log_tail == "key *** and ***"
+
+
+def test_what_a_job_wrote_is_left_out_where_its_secrets_cannot_be_told() -> None:
+    pod = pod_object("job", "Failed", state=terminated(1, f"hunter2\n{VERIFIED}"))
+    seen = without_texts(observe(tfjob_object("job"), [pod], {"job-worker-0": "hunter2"}))
+    assert "hunter2" not in repr(seen)
+    assert seen.report
 
 
 def test_a_long_log_is_cut_at_whole_lines() -> None:

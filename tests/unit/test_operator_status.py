@@ -112,6 +112,12 @@ CASES: list[tuple[str, Observation, datetime, tuple[str, str]]] = [
         ("Permanent", "ReportMissing"),
     ),
     (
+        "a TFJob that succeeded while its pod was last seen running is waited for",
+        seen(pod("Running", state=RUNNING), condition="Succeeded"),
+        SOON,
+        ("Running", "Progressing"),
+    ),
+    (
         "a TFJob that succeeded and lost its pods proves nothing",
         seen(condition="Succeeded"),
         SOON,
@@ -254,6 +260,29 @@ def test_a_condition_keeps_the_time_of_its_last_change() -> None:
     started = with_status(after(objects.sync(), STARTING, now=NOON))
     running = after(started, Outcome("Running", "Progressing", "copies"), now=SOON)
     assert {condition.last_transition_time for condition in running.conditions} == {NOON}
+
+
+def test_a_spec_that_breaks_a_rule_is_told_once() -> None:
+    broken = parse_sync(objects.sync_object(repo="no spaces"))
+    status = invalid_spec_status(broken, NOON)
+    again = parse_sync(objects.sync_object(repo="no spaces", status=status.model_dump(by_alias=True, mode="json")))
+    assert invalid_spec_status(again, LATE) == again.status
+
+
+def test_a_pod_that_replaces_a_lost_one_after_hours_has_its_own_time_to_start() -> None:
+    new = pod(state=waiting("ErrImagePull"))
+    new["metadata"]["creationTimestamp"] = "2026-11-24T12:59:50Z"
+    assert judge(seen(new), LATE, SETTINGS).troubled
+
+
+def test_a_container_that_ended_counts_though_a_sidecar_keeps_the_pod_running() -> None:
+    ended = pod("Running", state=terminated(137, reason="OOMKilled"))
+    assert judge(seen(ended), SOON, SETTINGS).reason == Reason.OUT_OF_MEMORY
+
+
+def test_a_foreign_report_of_any_length_fits_into_a_condition() -> None:
+    status = after(objects.sync(), Outcome("Permanent", "R" * 5000, "m" * 100_000))
+    assert len(status.conditions[0].reason) + len(status.conditions[0].message) < 5000
 
 
 def test_a_spec_that_breaks_a_rule_is_stalled_and_runs_once_it_is_mended() -> None:

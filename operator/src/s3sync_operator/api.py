@@ -78,6 +78,7 @@ class Reason(StrEnum):
     BUCKET_REFUSED = "BucketRefused"
     SERVER_ERROR = "ServerError"
     OPERATOR_FORBIDDEN = "OperatorForbidden"
+    QUOTA_EXCEEDED = "QuotaExceeded"
     TFJOB_CRD_NOT_INSTALLED = "TFJobCRDNotInstalled"
     TFJOB_REFUSED = "TFJobRefused"
     TFJOB_DELETED = "TFJobDeleted"
@@ -342,9 +343,18 @@ def _complaint(item: Any) -> str:
 def parse_status(raw: object) -> Status:
     """Return the status of a resource's `status` field; one that cannot be read counts as none: it can be made anew."""
     try:
-        return Status.model_validate(raw or {})
+        return Status.model_validate(_known(raw))
     except ValidationError:
         return Status()
+
+
+def _known(raw: object) -> object:
+    """Leave out phases and conditions that only a newer operator knows."""
+    if not isinstance(raw, dict):
+        return {}
+    conditions = [item for item in raw.get("conditions") or () if item.get("type") in list(ConditionType)]
+    phase = raw.get("phase") if raw.get("phase") in list(Phase) else None
+    return raw | {"conditions": conditions, "phase": phase}
 
 
 def parse_sync(raw: dict[str, Any]) -> Sync:

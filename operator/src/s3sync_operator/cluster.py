@@ -5,7 +5,6 @@ import contextlib
 import json
 import logging
 import uuid
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
@@ -15,13 +14,13 @@ from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.config.config_exception import ConfigException
 
 from s3sync_operator.api import GROUP, KIND, PLURAL, VERSION, Reason, Status, Sync, parse_sync
-from s3sync_operator.desired import LABEL_UID, TFJOB_GROUP, TFJOB_PLURAL, TFJOB_VERSION
+from s3sync_operator.desired import LABEL_SYNC, LABEL_UID, TFJOB_GROUP, TFJOB_PLURAL, TFJOB_VERSION, sync_hash
 from s3sync_operator.errors import ConflictError, NoClusterError, PermanentSyncError, TemporarySyncError
 
 Raw = dict[str, Any]
 EventType = Literal["Normal", "Warning"]
 
-LOG_LINES, LOG_BYTES = 60, 64 * 1024
+LOG_LINES, LOG_BYTES = 60, 1024 * 1024
 PAGE = 500
 EVENT_NOTE_BYTES = 1000
 CONTROLLER = f"{GROUP}/s3sync-operator"
@@ -111,17 +110,16 @@ class KubernetesCluster:
             raise
         return None if "deletionTimestamp" in raw["metadata"] else parse_sync(raw)
 
-    async def list_syncs(self, namespaces: tuple[str, ...]) -> AsyncIterator[Raw]:
-        """Yield all syncs, of the given namespaces or of all."""
-        for namespace in namespaces or (None,):
-            token: str | None = None
-            while True:
-                page = await self._list_page(namespace, token)
-                for item in page["items"]:
-                    yield item
-                token = page["metadata"].get("continue")
-                if not token:
-                    break
+    async def list_syncs(self, namespace: str | None) -> list[Raw]:
+        """Return all syncs of a namespace, or of all namespaces for None."""
+        found: list[Raw] = []
+        token: str | None = None
+        while True:
+            page = await self._list_page(namespace, token)
+            found += page["items"]
+            token = page["metadata"].get("continue")
+            if not token:
+                return found
 
     async def _list_page(self, namespace: str | None, token: str | None) -> Raw:
         more: Raw = {"limit": PAGE, "_request_timeout": self._timeout} | ({"_continue": token} if token else {})
@@ -145,10 +143,10 @@ class KubernetesCluster:
         return list(found["items"])
 
     async def list_pods(self, sync: Sync) -> list[Raw]:
-        """Return the pods of a sync's jobs."""
+        """Return the pods of a sync's jobs, and of those of an earlier sync by its name."""
         try:
             found = await self._core.list_namespaced_pod(
-                sync.namespace, label_selector=_of(sync), _request_timeout=self._timeout
+                sync.namespace, label_selector=f"{LABEL_SYNC}={sync_hash(sync)}", _request_timeout=self._timeout
             )
         except ApiException as error:
             raise _refused(error) from error
@@ -157,13 +155,15 @@ class KubernetesCluster:
     async def pod_log(self, namespace: str, pod: str) -> str:
         """Return the end of a pod's log, or nothing where it cannot be had: a log never fails a sync."""
         try:
-            text = await self._core.read_namespaced_pod_log(
+            # Read as bytes: what an image prints need not be UTF-8.
+            answer = await self._core.read_namespaced_pod_log_without_preload_content(
                 pod, namespace, tail_lines=LOG_LINES, limit_bytes=LOG_BYTES, _request_timeout=self._timeout
             )
+            data = await answer.read() if answer.status == 200 else b""
         except (ApiException, aiohttp.ClientError, TimeoutError) as error:
             logger.info("the log of pod %s/%s cannot be read: %s", namespace, pod, _short(error))
             return ""
-        return str(text)
+        return data.decode(errors="replace")
 
     async def get_secret(self, namespace: str, name: str) -> dict[str, str]:
         """Return a Secret's decoded data; raises TemporarySyncError where it is not there."""
@@ -227,7 +227,9 @@ class KubernetesCluster:
                 _request_timeout=self._timeout,
             )
         except ApiException as error:
-            if error.status in (404, 409):
+            if error.status == 404:
+                return
+            if error.status == 409:
                 raise ConflictError(f"{sync.namespace}/{sync.name} changed meanwhile") from error
             raise
 
@@ -271,8 +273,13 @@ def _tfjob_error(error: ApiException) -> Exception:
     if error.status == 404:
         text = "the API server knows no TFJob (kubeflow.org/v1); install Kubeflow's training-operator"
         return TemporarySyncError(Reason.TFJOB_CRD_NOT_INSTALLED, text)
+    said = _said(error)
+    if error.status == 403 and "exceeded quota" in said:
+        return TemporarySyncError(Reason.QUOTA_EXCEEDED, f"the namespace's quota has no room for the TFJob: {said}")
+    if error.status == 403 and "admission webhook" not in said:
+        return _refused(error)
     if error.status in (400, 403, 422):
-        return PermanentSyncError(Reason.TFJOB_REFUSED, f"the API server refuses the TFJob: {_said(error)}")
+        return PermanentSyncError(Reason.TFJOB_REFUSED, f"the API server refuses the TFJob: {said}")
     unforeseen: Exception = error
     return unforeseen
 

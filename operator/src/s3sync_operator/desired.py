@@ -10,6 +10,7 @@ from s3sync_operator.settings import Settings
 
 TFJOB_GROUP, TFJOB_VERSION, TFJOB_KIND, TFJOB_PLURAL = "kubeflow.org", "v1", "TFJob", "tfjobs"
 LABEL_UID = f"{GROUP}/sync-uid"
+LABEL_SYNC = f"{GROUP}/sync-hash"
 ANNOTATION_SYNC = f"{GROUP}/sync"
 ANNOTATION_ATTEMPT = f"{GROUP}/attempt"
 CONTAINER = "tensorflow"
@@ -106,7 +107,14 @@ def _labels(sync: Sync) -> dict[str, str]:
         "app.kubernetes.io/part-of": "pachyderm-s3-sync",
         "app.kubernetes.io/managed-by": "s3sync-operator",
         LABEL_UID: sync.uid,
+        LABEL_SYNC: sync_hash(sync),
     }
+
+
+def sync_hash(sync: Sync) -> str:
+    """Return what stands for a sync's name in a label, which a name can be too long for; unlike the uid, it stays the
+    same when a sync is deleted and applied again."""
+    return hashlib.sha256(sync.name.encode()).hexdigest()[:16]
 
 
 def _pod_spec(spec: Spec, settings: Settings, secret_keys: frozenset[str]) -> dict[str, Any]:
@@ -168,6 +176,17 @@ class Credentials:
 
 
 NO_AUTH = Credentials(_NO_AUTH_KEY, _NO_AUTH_KEY)
+
+
+def credential_problem(secret: dict[str, str]) -> str | None:
+    """Return which key of a Secret's data cannot be sent as it is, without its value; None where all can.
+
+    The job gets the values by reference, so a line break at the end, as `echo` leaves it, cannot be cut off here.
+    """
+    for key in (TOKEN_KEY, ACCESS_KEY, SECRET_KEY):
+        if not re.fullmatch(r"[!-~]*", secret.get(key, "")):
+            return f"'{key}' has white space, a line break or other than ASCII in it; store it without, by printf %s"
+    return None
 
 
 def credentials_of(secret: dict[str, str]) -> Credentials | None:

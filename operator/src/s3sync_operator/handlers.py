@@ -5,6 +5,7 @@ deleted, and what decides stands in status alone. Under `kopf run -m s3sync_oper
 the environment; for `-n` of kopf's own, S3SYNC_NAMESPACES says the same.
 """
 
+import logging
 from typing import Any
 
 import kopf
@@ -25,6 +26,9 @@ async def start(settings: kopf.OperatorSettings, memo: Any, **_: object) -> None
 
 def configure(settings: kopf.OperatorSettings, *, namespaced: bool) -> None:
     """Give every watch a limit (seconds), and have the server send only the children of syncs."""
+    # At their debug level these write request headers and Secrets, and with them tokens.
+    for name in ("botocore", "urllib3", "kubernetes"):
+        logging.getLogger(name).setLevel(logging.INFO)
     # Rights in single namespaces do not go so far as to list namespaces and definitions, and kopf 1.45 tries for
     # minutes before it watches without.
     settings.scanning.disabled = namespaced

@@ -1,11 +1,12 @@
 """Pure: raw TFJob, pods and logs in, one frozen Observation out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from s3sync_operator.api import LOG_TAIL_BYTES
+from s3sync_operator.blotting import blot
 from s3sync_operator.desired import CONTAINER
 from s3sync_operator.report import Report, find_report, without_report
 
@@ -28,6 +29,7 @@ class PodSeen:
     """A pod of the run, and its `tensorflow` container: waiting, running, or terminated with an exit code."""
 
     name: str
+    created: datetime
     phase: str
     reason: str
     message: str
@@ -66,13 +68,32 @@ def observe(
 ) -> Observation:
     """Return what the raw objects tell; `logs` maps pods' names to the ends of their logs.
 
-    The termination message comes before the log, since it outlives the log. `secrets` are blotted out of the tail.
+    The termination message comes before the log, since it outlives the log. `secrets` are blotted out of all texts
+    before anything is made of them.
     """
-    seen = tuple(pod_seen(pod) for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])))
+    ordered = sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
+    seen = tuple(_blotted(pod_seen(pod), secrets) for pod in ordered)
+    logs = {name: blot(text, secrets) for name, text in logs.items()}
     texts = [text for pod in seen for text in (pod.termination_message, logs.get(pod.name, ""))]
     report = next((found for text in texts if (found := find_report(text))), None)
     tail = "\n".join(without_report(logs[pod.name]) for pod in seen if logs.get(pod.name))
-    return Observation(job_seen(job) if job else None, seen, report, log_tail(tail, secrets))
+    return Observation(job_seen(job) if job else None, seen, report, log_tail(tail))
+
+
+def _blotted(pod: "PodSeen", secrets: Sequence[str]) -> "PodSeen":
+    return replace(
+        pod,
+        message=blot(pod.message, secrets),
+        waiting_message=blot(pod.waiting_message, secrets),
+        termination_message=blot(pod.termination_message, secrets),
+    )
+
+
+def without_texts(seen: Observation) -> Observation:
+    """Return an observation without what a job wrote freely, for when the secrets in it cannot be told; reports stay,
+    since s3sync-job keeps its credentials out of them."""
+    pods = tuple(replace(pod, termination_message="") for pod in seen.pods)
+    return replace(seen, pods=pods, log_tail="")
 
 
 def job_seen(raw: Mapping[str, Any]) -> JobSeen:
@@ -102,6 +123,7 @@ def pod_seen(raw: Mapping[str, Any]) -> PodSeen:
     waiting, terminated = state.get("waiting") or {}, state.get("terminated") or {}
     return PodSeen(
         name=raw["metadata"]["name"],
+        created=parse_time(raw["metadata"]["creationTimestamp"]),
         phase=status.get("phase", "Pending"),
         reason=status.get("reason", "") or _disruption(status),
         message=status.get("message", ""),
@@ -130,10 +152,8 @@ def _unschedulable(status: Mapping[str, Any]) -> str:
     return scheduled.get("message", "") if scheduled.get("reason") == "Unschedulable" else ""
 
 
-def log_tail(text: str, secrets: Sequence[str] = ()) -> str:
-    """Return the last whole lines of a log in at most 1 KiB of UTF-8, with secrets blotted out."""
-    for secret in secrets:
-        text = text.replace(secret, "***") if secret else text
+def log_tail(text: str) -> str:
+    """Return the last whole lines of a log in at most 1 KiB of UTF-8."""
     data = text.rstrip().encode()
     if len(data) <= LOG_TAIL_BYTES:
         return data.decode()

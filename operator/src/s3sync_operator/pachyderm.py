@@ -17,7 +17,8 @@ from botocore.exceptions import (
 )
 
 from s3sync_operator.api import Reason
-from s3sync_operator.desired import Credentials
+from s3sync_operator.blotting import blot
+from s3sync_operator.desired import NO_AUTH, Credentials
 from s3sync_operator.errors import PermanentSyncError, SyncError, TemporarySyncError
 
 THREADS = 16
@@ -76,7 +77,15 @@ class S3Gateway:
             client = self._client(endpoint, credentials)
             return not _exists(client, bucket) and _create(client, bucket)
         except (BotoCoreError, ClientError, ValueError) as error:
-            raise gateway_error(endpoint, bucket, error) from error
+            # The cause stays out of the chain: its text may quote a header, and with it a token.
+            raise _blotted(gateway_error(endpoint, bucket, error), credentials) from None
+
+
+def _blotted(error: SyncError, credentials: Credentials) -> SyncError:
+    if credentials == NO_AUTH:
+        return error
+    text = blot(error.message, (credentials.access_key, credentials.secret_key))
+    return type(error)(error.reason, text)
 
 
 def _exists(client: Any, bucket: str) -> bool:

@@ -4,16 +4,25 @@ Everything that decides stands in the cluster, so an operator that is killed bet
 """
 
 import asyncio
-import dataclasses
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from s3sync_operator.api import ConditionType, Phase, Reason, Spec, Status, Sync
 from s3sync_operator.cluster import Cluster, EventType, Raw
-from s3sync_operator.desired import NO_AUTH, Credentials, Run, credentials_of, endpoint_url, run_name, tfjob
+from s3sync_operator.desired import (
+    NO_AUTH,
+    Credentials,
+    Run,
+    credential_problem,
+    credentials_of,
+    endpoint_url,
+    run_name,
+    tfjob,
+)
 from s3sync_operator.errors import ConflictError, PermanentSyncError, TemporarySyncError
-from s3sync_operator.observed import NOTHING, Observation, observe, pod_seen
+from s3sync_operator.observed import NOTHING, Observation, job_seen, observe, pod_seen, without_texts
 from s3sync_operator.pachyderm import Gateway
 from s3sync_operator.settings import Settings
 from s3sync_operator.status import Outcome, current_run, invalid_spec_status, is_new, judge, status_after
@@ -21,7 +30,7 @@ from s3sync_operator.status import Outcome, current_run, invalid_spec_status, is
 # Pods and TFJobs wake the reconciler by themselves; looking again at times finds what no event tells.
 LOOK_AGAIN = 15.0
 PREVIOUS_RUN_POLL = 1.0
-CONFLICT_DELAY = 0.1
+CONFLICT_DELAY = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +64,7 @@ class Reconciler:
     async def _step(self, sync: Sync) -> float | None:
         if sync.spec is None:
             await self._write(sync, invalid_spec_status(sync, self._now()))
+            await self._end_leftovers(sync)
             return None
         run = current_run(sync, sync.spec, self._now())
         if not is_new(sync, run):
@@ -86,11 +96,21 @@ class Reconciler:
             )
             update = {"observed_generation": sync.generation, "conditions": conditions}
             await self._write(sync, sync.status.model_copy(update=update))
+        if sync.status.phase == Phase.FAILED:
+            await self._end_leftovers(sync)
+
+    async def _end_leftovers(self, sync: Sync) -> None:
+        """A sync that is given up must not write any more, however late its pod would start."""
+        for job in await self._cluster.list_tfjobs(sync):
+            if job_seen(job).state == "Active" and not job_seen(job).deleting:
+                await self._cluster.delete_tfjob(sync.namespace, job["metadata"]["name"])
 
     async def _advance(self, sync: Sync, spec: Spec, run: Run) -> tuple[Outcome, Observation]:
         """Take the run as far as it goes now, and return how it stands."""
         try:
-            jobs, pods = await asyncio.gather(self._cluster.list_tfjobs(sync), self._cluster.list_pods(sync))
+            # In this order, the pods are never older than what their TFJob says of them.
+            jobs = await self._cluster.list_tfjobs(sync)
+            pods = await self._cluster.list_pods(sync)
             name = run_name(sync, run)
             if waiting := await self._end_others(sync, name, jobs, pods):
                 return waiting, NOTHING
@@ -100,9 +120,16 @@ class Reconciler:
             seen = await self._observe(sync, spec, job, [pod for pod in pods if _job_of(pod) == name])
             return judge(seen, self._now(), self._settings), seen
         except TemporarySyncError as error:
-            return Outcome("Retryable", error.reason, error.message), NOTHING
+            return self._troubled(sync, run, error), NOTHING
         except PermanentSyncError as error:
             return Outcome("Permanent", error.reason, error.message), NOTHING
+
+    def _troubled(self, sync: Sync, run: Run, error: TemporarySyncError) -> Outcome:
+        """A job under way is not ended because one look at it failed; before it started, an attempt is used up."""
+        if is_new(sync, run) or sync.status.tf_job_name is None:
+            return Outcome("Retryable", error.reason, error.message)
+        kind: Literal["Starting", "Running"] = "Running" if sync.status.phase == Phase.RUNNING else "Starting"
+        return Outcome(kind, error.reason, error.message, troubled=True)
 
     async def _secret(self, sync: Sync, spec: Spec) -> dict[str, str]:
         return await self._cluster.get_secret(sync.namespace, spec.secret_ref.name) if spec.secret_ref else {}
@@ -114,19 +141,20 @@ class Reconciler:
             secret = await self._secret(sync, spec) if logs else {}
         except TemporarySyncError:
             # The job has what it needs; a Secret that is gone by now fails the next run, not this one.
-            seen = observe(job, pods, logs)
-            return dataclasses.replace(seen, log_tail="")
+            return without_texts(observe(job, pods, logs))
         return observe(job, pods, logs, [*secret.values()])
 
     async def _end_others(self, sync: Sync, name: str, jobs: list[Raw], pods: list[Raw]) -> Outcome | None:
         """Delete the TFJobs of other runs; this run waits for their pods, or it would verify a mixture."""
+        others = [job["metadata"]["name"] for job in jobs if job["metadata"]["name"] != name]
         for job in jobs:
             if job["metadata"]["name"] != name and "deletionTimestamp" not in job["metadata"]:
                 await self._cluster.delete_tfjob(sync.namespace, job["metadata"]["name"])
-        writing = [pod for pod in pods if _job_of(pod) != name and not pod_seen(pod).ended]
-        if not writing:
+        writing = [pod["metadata"]["name"] for pod in pods if _job_of(pod) != name and not pod_seen(pod).ended]
+        # A TFJob that is only now deleted may still get a pod; its being gone is seen at the next look.
+        if not others and not writing:
             return None
-        text = f"pod {writing[0]['metadata']['name']} of the previous run is still ending"
+        text = f"{', '.join((others + writing)[:2])} of the previous run is still ending"
         if self._waited_too_long(sync):
             return Outcome("Retryable", Reason.PREVIOUS_RUN_TERMINATING, text)
         return Outcome("Starting", Reason.PREVIOUS_RUN_TERMINATING, text)
@@ -144,7 +172,7 @@ class Reconciler:
         if await self._gateway.ensure_bucket(endpoint_url(spec, self._settings), spec.bucket, credentials):
             note = f"created branch '{spec.effective_branch}' of repo '{spec.repo}'"
             await self._cluster.post_event(sync, "Normal", "BranchCreated", note)
-        job = await self._cluster.create_tfjob(tfjob(sync, spec, run, self._settings, frozenset(secret)))
+        job = await self._cluster.create_tfjob(tfjob(sync, spec, run, self._settings, _filled(secret)))
         owners = [owner["uid"] for owner in job["metadata"].get("ownerReferences", ())]
         if sync.uid not in owners:
             text = f"a TFJob '{job['metadata']['name']}' that is not this sync's is in the way; delete it"
@@ -184,6 +212,9 @@ def transition_event(before: Status, after: Status) -> tuple[EventType, str, str
 def _credentials(spec: Spec, secret: dict[str, str]) -> Credentials:
     if spec.secret_ref is None:
         return NO_AUTH
+    if problem := credential_problem(secret):
+        text = f"Secret '{spec.secret_ref.name}' of spec.secretRef: {problem}"
+        raise TemporarySyncError(Reason.SECRET_INVALID, text)
     found = credentials_of(secret)
     if found is None:
         text = (
@@ -192,6 +223,10 @@ def _credentials(spec: Spec, secret: dict[str, str]) -> Credentials:
         )
         raise TemporarySyncError(Reason.SECRET_INVALID, text)
     return found
+
+
+def _filled(secret: dict[str, str]) -> frozenset[str]:
+    return frozenset(key for key, value in secret.items() if value)
 
 
 def _job_of(pod: Raw) -> str:

@@ -94,11 +94,22 @@ class Service:
                 async with asyncio.timeout(RECONCILE_LIMIT):
                     await self._resync()
 
+    async def _list(self) -> tuple[list[dict[str, Any]], bool]:
+        """Return the metadata of all syncs, and whether any namespace could be listed: one without rights must not take
+        the others down with it."""
+        found: list[dict[str, Any]] = []
+        answered = False
+        for namespace in self.settings.namespaces or (None,):
+            try:
+                found += [item["metadata"] for item in await self.cluster.list_syncs(namespace)]
+                answered = True
+            except (ApiException, aiohttp.ClientError, TimeoutError) as error:
+                logger.warning("the syncs of %s cannot be listed: %s", namespace or "the cluster", error)
+        return found, answered
+
     async def _resync(self) -> None:
-        try:
-            found = [item["metadata"] async for item in self.cluster.list_syncs(self.settings.namespaces)]
-        except (ApiException, aiohttp.ClientError, TimeoutError) as error:
-            logger.warning("the syncs cannot be listed: %s", error)
+        found, answered = await self._list()
+        if not answered:
             return
         listed = ((item["uid"], item["resourceVersion"]) for item in found)
         missed = set(self.freshness.compare(listed, time.monotonic()))

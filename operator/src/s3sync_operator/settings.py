@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -98,16 +99,26 @@ def read_settings(arguments: Sequence[str] = (), environment: Mapping[str, str] 
 
 def _converted(name: str, default: object, raw: str) -> object:
     if isinstance(default, tuple):
-        return tuple(part.strip() for part in raw.split(",") if part.strip())
+        return _namespaces(raw)
     if isinstance(default, int):
         return _positive(raw)
     if name in _CHOICES and raw not in _CHOICES[name]:
         raise ValueError(f"'{raw}' is none of {', '.join(_CHOICES[name])}")
     if name == "default_endpoint" and not rules.ENDPOINT.accepts(raw):
         raise ValueError(f"'{raw}' {rules.ENDPOINT.message}")
+    if name == "job_image" and not rules.IMAGE.accepts(raw):
+        raise ValueError(f"'{raw}' {rules.IMAGE.message}")
     if name == "health_address" and raw:
         _host_and_port(raw)
     return raw
+
+
+def _namespaces(raw: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in raw.split(",") if part.strip())
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
+            raise ValueError(f"'{name}' is not the name of a namespace")
+    return names
 
 
 def _positive(raw: str) -> int:
@@ -118,6 +129,6 @@ def _positive(raw: str) -> int:
 
 def _host_and_port(raw: str) -> tuple[str, int]:
     host, _, port = raw.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdigit() or not 1 <= int(port) <= 65535:
         raise ValueError(f"'{raw}' is not host:port")
     return host, int(port)

@@ -28,6 +28,7 @@ from s3sync_operator.settings import Settings
 
 FIRST_RETRYABLE_EXIT_CODE = 128
 KILLED = 137
+REASON_LENGTH, MESSAGE_LENGTH = 256, 4096
 _PULL_REASONS = frozenset(
     {
         "ErrImagePull",
@@ -118,7 +119,8 @@ def _job_gone(seen: Observation, now: datetime, settings: Settings) -> Outcome |
 
 def _pod_failed(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
     del now, settings
-    pod = _first(seen, lambda pod: pod.phase == "Failed")
+    # A sidecar can keep the phase at Running after the job's own container has ended.
+    pod = _first(seen, lambda pod: pod.phase == "Failed" or pod.exit_code not in (None, 0))
     if pod is None:
         return None
     if pod.reason == "DeadlineExceeded":
@@ -145,7 +147,11 @@ def _exited(pod: PodSeen, exit_code: int) -> Outcome:
 def _succeeded_without_report(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
     """A job that ended well but proves nothing is not verified."""
     del now, settings
-    if not _first(seen, lambda pod: pod.phase == "Succeeded") and (seen.job is None or seen.job.state != "Succeeded"):
+    succeeded = seen.job is not None and seen.job.state == "Succeeded"
+    if not succeeded and not _first(seen, lambda pod: pod.exit_code == 0):
+        return None
+    # A pod that was read before it ended still owes its report.
+    if _first(seen, lambda pod: not pod.ended and pod.exit_code is None):
         return None
     return Outcome(
         "Permanent",
@@ -175,7 +181,9 @@ def _running(seen: Observation, now: datetime, settings: Settings) -> Outcome | 
 def _waiting(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
     """A pod that cannot start is trouble, and after the start deadline a failure."""
     trouble = next((found for pod in seen.pods if (found := _start_trouble(pod))), None)
-    late = seen.job is not None and now - seen.job.created > timedelta(seconds=settings.start_deadline)
+    # The newest pod's own time counts: the training-operator replaces a pod that is lost, even after hours.
+    begun = [pod.created for pod in seen.pods] or ([seen.job.created] if seen.job else [now])
+    late = now - max(begun) > timedelta(seconds=settings.start_deadline)
     if trouble is None and late:
         return _not_started(seen, settings)
     if trouble is None:
@@ -256,22 +264,19 @@ def status_after(
         manifest_digest=seen.report.digest if seen.report and outcome.kind == "Succeeded" else None,
         failures=_failures(seen.report),
         log_tail=seen.log_tail or None,
-        conditions=_conditions(sync, run, outcome, now, settings),
+        conditions=_conditions(sync, _same_run(sync, run), run, outcome, now, settings),
     )
 
 
 def invalid_spec_status(sync: Sync, now: datetime) -> Status:
     """Return the status of a sync whose spec breaks a rule that admission did not know."""
     outcome = Outcome("Permanent", Reason.INVALID_SPEC, sync.spec_error or "")
-    return sync.status.model_copy(
-        update={
-            "observed_generation": sync.generation,
-            "phase": Phase.FAILED,
-            "next_attempt_time": None,
-            # Once the spec is mended it must run, even if it is the one from before.
-            "spec_digest": None,
-            "conditions": _conditions(sync, Run(sync.generation, 0, ""), outcome, now, Settings()),
-        }
+    before = sync.status if sync.status.observed_generation == sync.generation else Status()
+    # Without a digest, a mended spec is a new run, even if it is the one from before.
+    return Status(
+        observed_generation=sync.generation,
+        phase=Phase.FAILED,
+        conditions=_conditions(sync, before, Run(sync.generation, 1, ""), outcome, now, Settings()),
     )
 
 
@@ -307,7 +312,14 @@ def _failures(report: Report | None) -> tuple[FileFailure, ...] | None:
     return tuple(FileFailure(path=item.path, verdict=item.verdict, detail=item.detail) for item in first)
 
 
-def _conditions(sync: Sync, run: Run, outcome: Outcome, now: datetime, settings: Settings) -> tuple[Condition, ...]:
+def _same_run(sync: Sync, run: Run) -> Status:
+    """A new run's conditions are new, so that the time they stand tells how long this run has waited."""
+    return sync.status if sync.status.run_generation == run.generation else Status()
+
+
+def _conditions(
+    sync: Sync, before: Status, run: Run, outcome: Outcome, now: datetime, settings: Settings
+) -> tuple[Condition, ...]:
     """The whole list: Ready always; Reconciling while work goes on; Stalled once it has failed for good."""
     wanted: list[tuple[ConditionType, Literal["True", "False", "Unknown"], str, str]] = []
     if outcome.kind == "Succeeded":
@@ -329,8 +341,6 @@ def _conditions(sync: Sync, run: Run, outcome: Outcome, now: datetime, settings:
             (ConditionType.READY, "False" if outcome.troubled else "Unknown", outcome.reason, outcome.message),
             (ConditionType.RECONCILING, "True", reason, outcome.message),
         ]
-    # A new run's conditions are new, so that the time they stand tells how long this run has waited.
-    before = sync.status if sync.status.run_generation == run.generation else Status()
     return tuple(_condition(sync, before, now, *item) for item in wanted)
 
 
@@ -348,8 +358,9 @@ def _condition(
     return Condition(
         type=kind,
         status=value,
-        reason=reason,
-        message=message,
+        # A foreign image may report at any length.
+        reason=reason[:REASON_LENGTH],
+        message=message[:MESSAGE_LENGTH],
         last_transition_time=since,
         observed_generation=sync.generation,
     )

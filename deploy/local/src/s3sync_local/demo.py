@@ -112,7 +112,7 @@ def install(cluster: LocalCluster) -> None:
     """Apply the definition and the operator's role, and make the namespace of the example."""
     say("kubectl apply -k crd/ and the operator's role")
     quote(cluster.kubectl("apply", "-k", str(ROOT / "crd")))
-    cluster.kubectl("wait", "--for=condition=Established", "crd/pachydermsyncs.sync.pachyderm.io", "--timeout=30s")
+    cluster.wait_for("crd/pachydermsyncs.sync.pachyderm.io", "Established")
     base = ROOT / "deploy/base"
     quote(cluster.kubectl("apply", "-f", str(base / "namespace.yaml"), "-f", str(base / "rbac.yaml")))
     if not cluster.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found"):
