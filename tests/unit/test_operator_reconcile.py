@@ -1,0 +1,150 @@
+"""The order of the steps, on a cluster in memory: what is read and written when something is in the way."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from s3sync_operator.api import Reason, Status, Sync, parse_sync
+from s3sync_operator.cluster import EventType, Raw
+from s3sync_operator.desired import Credentials, run_name
+from s3sync_operator.errors import TemporarySyncError
+from s3sync_operator.reconcile import Reconciler
+from s3sync_operator.settings import Settings
+from s3sync_operator.status import current_run
+from tests.support import objects
+
+NOON = datetime(2026, 11, 24, 12, 0, 10, tzinfo=UTC)
+SETTINGS = Settings(max_attempts=3, start_deadline=600)
+
+
+class MemoryCluster:
+    """Holds one sync with its TFJobs and pods, and notes what is written."""
+
+    def __init__(self, **spec: Any) -> None:
+        self.raw = objects.sync_object(**spec)
+        self.jobs: list[Raw] = []
+        self.pods: list[Raw] = []
+        self.writes: list[str] = []
+        self.refuse_lists: TemporarySyncError | None = None
+
+    @property
+    def sync(self) -> Sync:
+        return parse_sync(self.raw)
+
+    @property
+    def status(self) -> Status:
+        return self.sync.status
+
+    async def get_sync(self, namespace: str, name: str) -> Sync | None:
+        return self.sync
+
+    async def list_tfjobs(self, sync: Sync) -> list[Raw]:
+        if self.refuse_lists:
+            raise self.refuse_lists
+        return list(self.jobs)
+
+    async def list_pods(self, sync: Sync) -> list[Raw]:
+        return list(self.pods)
+
+    async def pod_log(self, namespace: str, pod: str) -> str:
+        return ""
+
+    async def get_secret(self, namespace: str, name: str) -> dict[str, str]:
+        return {}
+
+    async def create_tfjob(self, manifest: Raw) -> Raw:
+        self.writes.append("create")
+        self.jobs.append(objects.tfjob_object(manifest["metadata"]["name"], condition="Created"))
+        return self.jobs[-1]
+
+    async def delete_tfjob(self, namespace: str, name: str) -> None:
+        self.writes.append("delete")
+        self.jobs = [job for job in self.jobs if job["metadata"]["name"] != name]
+
+    async def write_status(self, sync: Sync, status: Status) -> None:
+        self.writes.append("status")
+        self.raw["status"] = status.model_dump(by_alias=True, mode="json")
+
+    async def post_event(self, sync: Sync, kind: EventType, reason: str, note: str) -> None:
+        return None
+
+
+class OpenGateway:
+    async def ensure_bucket(self, endpoint: str, bucket: str, credentials: Credentials) -> bool:
+        return False
+
+
+async def reconcile(cluster: MemoryCluster, now: datetime = NOON) -> float | None:
+    return await Reconciler(cluster, OpenGateway(), SETTINGS, lambda: now).reconcile(("kubeflow", "books"))
+
+
+def job_name(cluster: MemoryCluster) -> str:
+    sync = cluster.sync
+    assert sync.spec
+    return run_name(sync, current_run(sync, sync.spec, NOON))
+
+
+async def running() -> MemoryCluster:
+    """Return a cluster with a sync whose job runs."""
+    cluster = MemoryCluster()
+    await reconcile(cluster)
+    cluster.pods = [objects.pod_object(job_name(cluster), "Running", state=objects.RUNNING)]
+    await reconcile(cluster)
+    cluster.writes.clear()
+    return cluster
+
+
+async def test_a_look_that_finds_nothing_new_writes_nothing() -> None:
+    cluster = await running()
+    assert await reconcile(cluster)
+    assert cluster.writes == []
+
+
+async def test_a_look_that_fails_does_not_end_a_job_that_runs() -> None:
+    cluster = await running()
+    cluster.refuse_lists = TemporarySyncError(Reason.OPERATOR_FORBIDDEN, "may not list")
+    await reconcile(cluster)
+    assert cluster.status.conditions[0].reason == Reason.OPERATOR_FORBIDDEN
+    cluster.refuse_lists = None
+    await reconcile(cluster)
+    assert (cluster.status.attempt, cluster.status.phase) == (1, "Running")
+    assert "delete" not in cluster.writes
+
+
+async def test_pods_of_an_earlier_sync_by_the_same_name_are_waited_for() -> None:
+    cluster = MemoryCluster()
+    cluster.pods = [objects.pod_object("earlier-job", "Running", state=objects.RUNNING)]
+    await reconcile(cluster)
+    assert "create" not in cluster.writes
+    assert cluster.status.conditions[0].reason == Reason.PREVIOUS_RUN_TERMINATING
+    cluster.pods = []
+    await reconcile(cluster)
+    assert "create" in cluster.writes
+
+
+async def test_a_tfjob_deleted_just_now_is_seen_gone_before_the_next_is_made() -> None:
+    cluster = await running()
+    cluster.pods = []
+    cluster.raw["spec"]["inputPath"] = "other"
+    cluster.raw["metadata"]["generation"] = 2
+    await reconcile(cluster)
+    assert cluster.writes == ["delete", "status"]
+    await reconcile(cluster)
+    assert cluster.writes == ["delete", "status", "create", "status"]
+
+
+async def test_a_run_that_is_given_up_leaves_no_tfjob_that_could_still_write() -> None:
+    cluster = MemoryCluster()
+    await reconcile(cluster)
+    cluster.pods = [objects.pod_object(job_name(cluster), state=objects.waiting("ErrImagePull", "not found"))]
+    late = NOON + timedelta(seconds=700)
+    await reconcile(cluster, late)
+    assert cluster.status.phase == "Failed"
+    await reconcile(cluster, late)
+    assert cluster.jobs == []
+
+
+async def test_a_failed_attempt_asks_to_be_looked_at_when_the_next_is_due() -> None:
+    cluster = await running()
+    cluster.pods = [objects.pod_object(job_name(cluster), "Failed", state=objects.terminated(139))]
+    assert await reconcile(cluster) == SETTINGS.retry_after(1).total_seconds()
+    assert cluster.status.phase == "Retrying"
