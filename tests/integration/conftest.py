@@ -3,13 +3,14 @@
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from kubernetes.aio import client, config
 
 from pachyderm_standin.process import StandinProcess
 from s3sync_local.cluster import LocalCluster
@@ -128,3 +129,12 @@ def operator(installed: LocalCluster, namespace: str, tmp_path: Path) -> Iterato
         yield process
         text = process.log.read_text()
     assert "Traceback" not in text, text
+
+
+@pytest.fixture
+async def api(installed: LocalCluster) -> AsyncIterator[client.ApiClient]:
+    """A client with all rights on the session's cluster."""
+    settings = client.Configuration()
+    await config.load_kube_config(config_file=str(installed.kubeconfig), client_configuration=settings)
+    async with client.ApiClient(configuration=settings) as api:
+        yield api

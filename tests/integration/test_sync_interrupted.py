@@ -3,14 +3,13 @@
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from kubernetes.aio import client, config
+from kubernetes.aio import client
 
 from pachyderm_standin.process import StandinProcess
-from s3sync_local.cluster import LocalCluster
 from s3sync_operator.cluster import KubernetesCluster
 from s3sync_operator.pachyderm import S3Gateway
 from s3sync_operator.reconcile import Reconciler
@@ -47,14 +46,6 @@ class Mortal:
             return result
 
         return call
-
-
-@pytest.fixture
-async def api(installed: LocalCluster) -> AsyncIterator[client.ApiClient]:
-    settings = client.Configuration()
-    await config.load_kube_config(config_file=str(installed.kubeconfig), client_configuration=settings)
-    async with client.ApiClient(configuration=settings) as api:
-        yield api
 
 
 async def run_lives(

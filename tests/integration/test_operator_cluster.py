@@ -1,0 +1,31 @@
+"""The operator's Kubernetes client on a real API server."""
+
+import yaml
+from kubernetes.aio import client
+
+from s3sync_local.cluster import LocalCluster
+from s3sync_operator.cluster import KubernetesCluster
+from tests.support.cluster import JOB_IMAGE
+
+
+async def test_a_log_that_is_not_utf8_is_read_all_the_same(
+    installed: LocalCluster, namespace: str, api: client.ApiClient
+) -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "latin", "namespace": namespace},
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [{"name": "c", "image": JOB_IMAGE, "command": ["printf", "caf\\351 open\\n"]}],
+        },
+    }
+    installed.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(pod))
+    installed.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/latin", "-n", namespace, "--timeout=30s")
+    assert await KubernetesCluster(api, timeout=30).pod_log(namespace, "latin") == "caf\N{REPLACEMENT CHARACTER} open\n"
+
+
+async def test_a_log_of_a_pod_that_is_gone_is_empty(
+    installed: LocalCluster, namespace: str, api: client.ApiClient
+) -> None:
+    assert await KubernetesCluster(api, timeout=30).pod_log(namespace, "nobody") == ""
