@@ -61,6 +61,7 @@ def test_it_ends_in_peace_when_told_to(installed: LocalCluster, syncs: Syncs, tm
     operator = OperatorProcess(installed, tmp_path / "log", namespaces=syncs.namespace, **QUICK).start()
     syncs.apply()
     assert operator.stop() == 0
+    assert list(operator.temporary.iterdir()) == [], "no key of the kubeconfig is left in a temporary file"
     assert "Traceback" not in operator.log.read_text()
 
 

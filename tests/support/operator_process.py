@@ -41,6 +41,7 @@ class OperatorProcess:
         self, cluster: LocalCluster, log: Path, *, kubeconfig: Path | None = None, command: str = "", **settings: object
     ) -> None:
         self.log = log
+        self.temporary = log.parent / "operator-tmp"
         self._kubeconfig = kubeconfig or cluster.kubeconfig_for(USER)
         self._port = free_ports(1)[0]
         self._command = command
@@ -66,7 +67,9 @@ class OperatorProcess:
 
     def start(self) -> "OperatorProcess":
         """Start it and wait until it answers its probe."""
+        self.temporary.mkdir(exist_ok=True)
         environment = {
+            "TMPDIR": str(self.temporary),
             "PATH": os.environ["PATH"],
             "HOME": os.environ.get("HOME", "/"),
             "KUBECONFIG": str(self._kubeconfig),

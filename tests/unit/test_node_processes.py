@@ -84,7 +84,9 @@ async def test_a_containers_end_ends_its_children_even_in_a_session_of_their_own
 
 
 async def test_termination_reaches_the_whole_group(tmp_path: Path) -> None:
-    what, log = launch(tmp_path, "sh", "-c", "trap 'echo asked; exit 7' TERM; sleep 300 & wait")
+    what, log = launch(
+        tmp_path, "sh", "-c", "trap 'echo asked; exit 7' TERM; sleep 300 & while :; do wait; sleep 0.1; done"
+    )
     process = ContainerProcess.start(what, log)
     await started(what.marker, "sleep")
     process.terminate()

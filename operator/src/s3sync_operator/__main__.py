@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import kopf
 
 from s3sync_operator import handlers
-from s3sync_operator.cluster import check_access
+from s3sync_operator.cluster import connect
 from s3sync_operator.errors import NoClusterError
 from s3sync_operator.settings import Settings, read_settings
 
@@ -28,10 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 async def run(settings: Settings) -> None:
     """Run kopf with this operator's handlers until it is told to stop."""
-    await check_access()
+    # Connected once and before kopf starts: without a cluster nothing starts, and the client library leaves a private
+    # key in a temporary file where a kubeconfig is loaded twice.
+    api = await connect()
     await kopf.operator(
         registry=kopf.get_default_registry(),
-        memo=kopf.Memo(settings=settings),
+        memo=kopf.Memo(settings=settings, api=api),
         standalone=True,
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,

@@ -74,11 +74,6 @@ async def connect() -> client.ApiClient:
     return client.ApiClient(configuration=settings)
 
 
-async def check_access() -> None:
-    """Raise NoClusterError where there is no cluster to work in, before anything starts."""
-    await (await connect()).close()
-
-
 async def _load_kubeconfig(settings: client.Configuration) -> None:
     try:
         await config.load_kube_config(client_configuration=settings)

@@ -11,6 +11,7 @@ from typing import Any
 import kopf
 
 from s3sync_operator.api import GROUP, PLURAL, VERSION
+from s3sync_operator.cluster import connect
 from s3sync_operator.desired import LABEL_UID, TFJOB_GROUP, TFJOB_PLURAL, TFJOB_VERSION
 from s3sync_operator.service import Service
 from s3sync_operator.settings import read_settings
@@ -18,10 +19,10 @@ from s3sync_operator.settings import read_settings
 
 @kopf.on.startup(errors=kopf.ErrorsMode.PERMANENT)
 async def start(settings: kopf.OperatorSettings, memo: Any, **_: object) -> None:
-    """Configure kopf's watches and start the service; `memo.settings` stands in for flags where there are some."""
+    """Configure kopf's watches and start the service; `__main__`, where it ran, gives `memo.settings` and `memo.api`."""
     own = getattr(memo, "settings", None) or read_settings()
     configure(settings, namespaced=bool(own.namespaces))
-    memo.service = await Service.start(own)
+    memo.service = await Service.start(own, getattr(memo, "api", None) or await connect())
 
 
 def configure(settings: kopf.OperatorSettings, *, namespaced: bool) -> None:

@@ -11,7 +11,7 @@ import aiohttp
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.exceptions import ApiException
 
-from s3sync_operator.cluster import KubernetesCluster, connect
+from s3sync_operator.cluster import KubernetesCluster
 from s3sync_operator.desired import ANNOTATION_SYNC
 from s3sync_operator.freshness import Freshness
 from s3sync_operator.pachyderm import S3Gateway
@@ -44,9 +44,8 @@ class Service:
     resync: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, settings: Settings) -> "Service":
-        """Connect to the cluster and begin the resync."""
-        api = await connect()
+    async def start(cls, settings: Settings, api: ApiClient) -> "Service":
+        """Take over the connection to the cluster and begin the resync."""
         cluster = KubernetesCluster(api, settings.api_timeout)
         gateway = S3Gateway(settings.gateway_timeout)
         reconciler = Reconciler(cluster, gateway, settings)
