@@ -30,7 +30,9 @@ async def end_of(tmp_path: Path, *argv: str) -> tuple[int, str]:
 async def started(marker: str, command: str) -> None:
     """Wait until a marked process runs the command."""
     for _ in range(1000):
-        if any(command.encode() in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in sweep.marked(marker)):
+        # The program itself, not a shell whose script names it.
+        programs = [Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0] for pid in sweep.marked(marker)]
+        if command.encode() in programs:
             return
         await asyncio.sleep(0.01)
     pytest.fail(f"{command} was not started")

@@ -19,7 +19,7 @@ from s3sync_operator.settings import read_settings
 
 @kopf.on.startup(errors=kopf.ErrorsMode.PERMANENT)
 async def start(settings: kopf.OperatorSettings, memo: Any, **_: object) -> None:
-    """Configure kopf's watches and start the service; `__main__`, where it ran, gives `memo.settings` and `memo.api`."""
+    """Configure kopf's watches and start the service; `__main__` may give `memo.settings`, `memo.api`."""
     own = getattr(memo, "settings", None) or read_settings()
     configure(settings, namespaced=bool(own.namespaces))
     memo.service = await Service.start(own, getattr(memo, "api", None) or await connect())
