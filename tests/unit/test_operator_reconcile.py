@@ -143,6 +143,17 @@ async def test_a_run_that_is_given_up_leaves_no_tfjob_that_could_still_write() -
     assert cluster.jobs == []
 
 
+async def test_a_sync_that_is_given_up_without_kubeflow_stays_so_in_peace() -> None:
+    cluster = MemoryCluster()
+    cluster.refuse_lists = TemporarySyncError(Reason.TFJOB_CRD_NOT_INSTALLED, "install it")
+    now = NOON
+    for _ in range(SETTINGS.max_attempts):
+        await reconcile(cluster, now)
+        now += timedelta(hours=1)
+    assert cluster.status.phase == "Failed"
+    assert await reconcile(cluster, now) is None
+
+
 async def test_a_failed_attempt_asks_to_be_looked_at_when_the_next_is_due() -> None:
     cluster = await running()
     cluster.pods = [objects.pod_object(job_name(cluster), "Failed", state=objects.terminated(139))]

@@ -101,7 +101,13 @@ class Reconciler:
 
     async def _end_leftovers(self, sync: Sync) -> None:
         """A sync that is given up must not write any more, however late its pod would start."""
-        for job in await self._cluster.list_tfjobs(sync):
+        try:
+            jobs = await self._cluster.list_tfjobs(sync)
+        except TemporarySyncError as error:
+            # Without the definition there is no TFJob; and the status says already what is final.
+            logger.info("%s/%s: its TFJobs cannot be listed: %s", sync.namespace, sync.name, error)
+            return
+        for job in jobs:
             if job_seen(job).state == "Active" and not job_seen(job).deleting:
                 await self._cluster.delete_tfjob(sync.namespace, job["metadata"]["name"])
 
