@@ -107,6 +107,15 @@ def conditions(status: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {item["type"]: item for item in status.get("conditions", ())}
 
 
+def plant(trees: Path, name: str, files: dict[str, bytes]) -> str:
+    """Put a tree of files where a sync's inputPath can name it."""
+    (trees / name).mkdir(parents=True, exist_ok=True)
+    for path, content in files.items():
+        (trees / name / path).parent.mkdir(parents=True, exist_ok=True)
+        (trees / name / path).write_bytes(content)
+    return name
+
+
 @pytest.fixture
 def namespace(installed: LocalCluster) -> Iterator[str]:
     """A namespace for one test."""

@@ -12,16 +12,17 @@ from pathlib import Path
 import yaml
 
 from s3sync_local.cluster import LocalCluster
+from s3sync_local.demo import OPERATOR_USER
 from tests.integration.conftest import QUICK, Syncs
 from tests.support.api_proxy import ApiProxy
-from tests.support.operator_process import USER, OperatorProcess
+from tests.support.operator_process import OperatorProcess
 
 WAIT_SECONDS = 60
 
 
 def client_tls(cluster: LocalCluster, folder: Path) -> ssl.SSLContext:
     """Return the TLS of the operator's own user."""
-    user = yaml.safe_load(cluster.kubeconfig_for(USER).read_text())["users"][0]["user"]
+    user = yaml.safe_load(cluster.kubeconfig_for(OPERATOR_USER).read_text())["users"][0]["user"]
     for name in ("client-certificate", "client-key"):
         (folder / name).write_bytes(base64.b64decode(user[f"{name}-data"]))
     tls = ssl.create_default_context(cafile=str(cluster.ca))

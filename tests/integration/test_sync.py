@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from pachyderm_standin.process import StandinProcess
+from s3sync_local.demo import OPERATOR_USER
 from s3sync_local.errors import KubectlError
-from tests.integration.conftest import QUICK, Syncs, conditions
+from tests.integration.conftest import QUICK, Syncs, conditions, plant
 from tests.support.cluster import ROOT, TREES_IMAGE
-from tests.support.operator_process import USER, OperatorProcess
+from tests.support.operator_process import OperatorProcess
 
 BOOKS = {str(path.relative_to(ROOT)): path.read_bytes() for path in (ROOT / "testdata").rglob("*") if path.is_file()}
 
@@ -67,7 +68,7 @@ def writes(syncs: Syncs) -> Counter[str]:
     return Counter(
         f"{entry['verb']} {entry['objectRef']['resource']}"
         for entry in entries
-        if entry["user"]["username"] == USER
+        if entry["user"]["username"] == OPERATOR_USER
         and entry["verb"] not in ("get", "list", "watch")
         and entry.get("objectRef", {}).get("namespace") == syncs.namespace
         and entry["objectRef"]["resource"] != "events"
@@ -110,13 +111,6 @@ def test_a_changed_spec_makes_a_new_run_and_its_old_tfjob_goes(
     assert status["tfJobName"] != first["tfJobName"]
     names = syncs.kubectl("get", "tfjobs", "-o", "name").split()
     assert names == [f"tfjob.kubeflow.org/{status['tfJobName']}"]
-
-
-def plant(trees: Any, name: str, files: dict[str, bytes]) -> None:
-    for path, content in files.items():
-        target = trees / name / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
 
 
 def test_deleting_the_sync_removes_its_tfjob_and_never_the_data(

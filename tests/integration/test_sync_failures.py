@@ -12,17 +12,8 @@ from pachyderm_standin.process import StandinProcess
 from s3sync_local.cluster import LocalCluster
 from s3sync_local.errors import KubectlError
 from s3sync_local.processes import free_ports
-from tests.integration.conftest import QUICK, Syncs, conditions
+from tests.integration.conftest import QUICK, Syncs, conditions, plant
 from tests.support.operator_process import ROOT, OperatorProcess, install
-
-
-def plant(trees: Path, name: str, files: dict[str, bytes]) -> str:
-    """Put a tree of files where a sync's inputPath can name it."""
-    (trees / name).mkdir(parents=True, exist_ok=True)
-    for path, content in files.items():
-        (trees / name / path).parent.mkdir(parents=True, exist_ok=True)
-        (trees / name / path).write_bytes(content)
-    return name
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from s3sync_local.cluster import LocalCluster
+from s3sync_local.demo import OPERATOR_USER
 from s3sync_local.processes import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
-USER = "system:serviceaccount:s3sync-system:s3sync-operator"
 START_SECONDS = 30
 STOP_SECONDS = 20
 
@@ -42,7 +42,7 @@ class OperatorProcess:
     ) -> None:
         self.log = log
         self.temporary = log.parent / "operator-tmp"
-        self._kubeconfig = kubeconfig or cluster.kubeconfig_for(USER)
+        self._kubeconfig = kubeconfig or cluster.kubeconfig_for(OPERATOR_USER)
         self._port = free_ports(1)[0]
         self._command = command
         self._settings = {f"S3SYNC_{name.upper()}": str(value) for name, value in settings.items()}

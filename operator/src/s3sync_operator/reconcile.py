@@ -22,7 +22,7 @@ from s3sync_operator.desired import (
     tfjob,
 )
 from s3sync_operator.errors import ConflictError, PermanentSyncError, TemporarySyncError
-from s3sync_operator.observed import NOTHING, Observation, job_seen, observe, pod_seen, without_texts
+from s3sync_operator.observed import NOTHING, JobSeen, Observation, job_seen, observe, pod_seen, without_texts
 from s3sync_operator.pachyderm import Gateway
 from s3sync_operator.settings import Settings
 from s3sync_operator.status import Outcome, current_run, invalid_spec_status, is_new, judge, status_after
@@ -107,9 +107,12 @@ class Reconciler:
             # Without the definition there is no TFJob; and the status says already what is final.
             logger.info("%s/%s: its TFJobs cannot be listed: %s", sync.namespace, sync.name, error)
             return
+        await self._delete(sync, [job for job in map(job_seen, jobs) if job.state == "Active"])
+
+    async def _delete(self, sync: Sync, jobs: list[JobSeen]) -> None:
         for job in jobs:
-            if job_seen(job).state == "Active" and not job_seen(job).deleting:
-                await self._cluster.delete_tfjob(sync.namespace, job["metadata"]["name"])
+            if not job.deleting:
+                await self._cluster.delete_tfjob(sync.namespace, job.name)
 
     async def _advance(self, sync: Sync, spec: Spec, run: Run) -> tuple[Outcome, Observation]:
         """Take the run as far as it goes now, and return how it stands."""
@@ -152,15 +155,13 @@ class Reconciler:
 
     async def _end_others(self, sync: Sync, name: str, jobs: list[Raw], pods: list[Raw]) -> Outcome | None:
         """Delete the TFJobs of other runs; this run waits for their pods, or it would verify a mixture."""
-        others = [job["metadata"]["name"] for job in jobs if job["metadata"]["name"] != name]
-        for job in jobs:
-            if job["metadata"]["name"] != name and "deletionTimestamp" not in job["metadata"]:
-                await self._cluster.delete_tfjob(sync.namespace, job["metadata"]["name"])
+        others = [job for job in map(job_seen, jobs) if job.name != name]
+        await self._delete(sync, others)
         writing = [pod["metadata"]["name"] for pod in pods if _job_of(pod) != name and not pod_seen(pod).ended]
         # A TFJob that is only now deleted may still get a pod; its being gone is seen at the next look.
         if not others and not writing:
             return None
-        text = f"{', '.join((others + writing)[:2])} of the previous run is still ending"
+        text = f"{', '.join(([job.name for job in others] + writing)[:2])} of the previous run is still ending"
         if self._waited_too_long(sync):
             return Outcome("Retryable", Reason.PREVIOUS_RUN_TERMINATING, text)
         return Outcome("Starting", Reason.PREVIOUS_RUN_TERMINATING, text)
