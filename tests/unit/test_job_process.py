@@ -15,6 +15,7 @@ from s3sync_job.progress import Tally
 from s3sync_job.report import Counts, failed
 from s3sync_job.run import Run
 from s3sync_job.settings import Gateway, Settings
+from s3sync_job.steps import Steps
 
 TOKEN = "hunter2-hunter2"
 SETTINGS = Settings(
@@ -39,7 +40,7 @@ def test_a_bug_becomes_a_report_and_its_traceback_shows_no_secret(
 
     monkeypatch.setattr(Run, "execute", fail)
     stream = io.BytesIO()
-    report = process._run(SETTINGS, Tally(), console_of(stream))
+    report = process._run(SETTINGS, Tally(), console_of(stream), Steps())
     process._publish(report, console_of(stream), None)
     errors = capsys.readouterr().err
     assert (report.reason, report.exit_code) == (Reason.INTERNAL_ERROR, ENDINGS[Reason.INTERNAL_ERROR].code)

@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
@@ -22,6 +23,7 @@ from s3sync_job.progress import BarProgress, PlainProgress, Progress, Tally
 from s3sync_job.report import LOG_LINE_LIMIT, TERMINATION_MESSAGE_LIMIT, Counts, Report, failed
 from s3sync_job.run import Run
 from s3sync_job.settings import Settings
+from s3sync_job.steps import Steps
 from s3sync_job.store import remove_staged_files
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -49,6 +51,7 @@ def main() -> NoReturn:
 
 def run_process(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run the sync that ``arguments`` and ``environment`` ask for, write its report, and return the exit code."""
+    steps = Steps()
     console = Console()
     tally = Tally()
     events: SimpleQueue[Report | signal.Signals] = SimpleQueue()
@@ -60,7 +63,7 @@ def run_process(arguments: Sequence[str], environment: Mapping[str, str]) -> int
         report = failed(error.reason, error.message, Counts(), time.monotonic() - started)
     else:
         console.keep_secret(settings.gateway.secrets)
-        report = _supervise(settings, tally, console, events)
+        report = replace(_supervise(settings, tally, console, steps, events), step_seconds=dict(steps.seconds))
     _deafen()
     _publish(report, console, termination_log(arguments, environment))
     return report.exit_code
@@ -83,14 +86,14 @@ def _deafen() -> None:
 
 
 def _supervise(
-    settings: Settings, tally: Tally, console: Console, events: SimpleQueue[Report | signal.Signals]
+    settings: Settings, tally: Tally, console: Console, steps: Steps, events: SimpleQueue[Report | signal.Signals]
 ) -> Report:
     """Return the report of the run, or of its end by a signal, showing progress meanwhile.
 
     The run has a thread of its own, so that this one is never held up in TensorFlow and hears signals at once.
     """
     started = time.monotonic()
-    threading.Thread(target=lambda: events.put(_run(settings, tally, console)), name="run", daemon=True).start()
+    threading.Thread(target=lambda: events.put(_run(settings, tally, console, steps)), name="run", daemon=True).start()
     progress = _progress(settings, tally, console)
     while True:
         try:
@@ -104,11 +107,11 @@ def _supervise(
     return _terminated(event, tally.snapshot()[1], time.monotonic() - started, settings)
 
 
-def _run(settings: Settings, tally: Tally, console: Console) -> Report:
+def _run(settings: Settings, tally: Tally, console: Console, steps: Steps) -> Report:
     """Return the run's report; a bug becomes one too, its traceback going to standard error without secrets."""
     started = time.monotonic()
     try:
-        return Run(settings, tally, console).execute()
+        return Run(settings, tally, console, steps).execute()
     except BaseException as error:
         sys.stderr.write(console.redact(traceback.format_exc()))
         sys.stderr.flush()

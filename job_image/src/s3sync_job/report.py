@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from s3sync_job.outcome import ENDINGS, Failure, Reason
 from s3sync_job.plan import SOLE_WORKER, Worker
+from s3sync_job.steps import Step
 
 TERMINATION_MESSAGE_LIMIT = 4096
 """Kubernetes keeps so many bytes of a container's termination message."""
@@ -45,6 +46,7 @@ class Report:
     worker: Worker = SOLE_WORKER
     digest: str | None = None
     failures: tuple[Failure, ...] = ()
+    step_seconds: Mapping[Step, float] = field(default_factory=dict)
 
     def line(self, limit: int) -> str:
         """Return the report as one line of ASCII of at most ``limit`` bytes (2,048 or more).
@@ -85,6 +87,7 @@ class Report:
             },
             "bytes": {"total": counts.total_bytes, "copied": counts.copied_bytes, "verified": counts.verified_bytes},
             "durationSeconds": round(self.duration_seconds, 3),
+            "stepSeconds": {step.value: round(seconds, 3) for step, seconds in self.step_seconds.items()},
             "digest": self.digest,
             "worker": {"index": self.worker.index, "count": self.worker.count},
             "failures": list(failures),

@@ -19,6 +19,7 @@ from s3sync_job.progress import Tally
 from s3sync_job.report import Report, failed
 from s3sync_job.scan import find_files
 from s3sync_job.settings import Settings, plugin_environment
+from s3sync_job.steps import Step, Steps
 from s3sync_job.store import STAGING_FOLDER, TensorFlowStore
 from s3sync_job.tensorflow_io_loader import load_file_io
 from s3sync_job.verify import (
@@ -45,9 +46,10 @@ _Result = TypeVar("_Result")
 class Run:
     """One sync of one worker. ``execute`` may run in any thread; ``tally`` may be read meanwhile."""
 
-    def __init__(self, settings: Settings, tally: Tally, console: Console) -> None:
+    def __init__(self, settings: Settings, tally: Tally, console: Console, steps: Steps) -> None:
         self._settings = settings
         self._tally = tally
+        self._timed = steps.timed
         self._console = console
         self._root = Path(settings.input_path)
         self._bucket = BucketClient(settings.gateway, settings.bucket)
@@ -62,18 +64,24 @@ class Run:
             return failed(error.reason, error.message, counts, self._seconds(), self._settings.worker, error.failures)
 
     def _sync(self) -> Report:
-        plan = self._plan()
-        self._bucket.probe()
-        self._refuse_conflicts(plan)
-        store = self._load(plan) if plan.mine else None
+        with self._timed(Step.PLAN):
+            plan = self._plan()
+        with self._timed(Step.PROBE):
+            self._bucket.probe()
+            self._refuse_conflicts(plan)
+        with self._timed(Step.LOAD):
+            store = self._load(plan) if plan.mine else None
         if store:
-            self._copy(plan, store)
-        there = self._bucket.list_keys(plan.prefix)
+            with self._timed(Step.COPY):
+                self._copy(plan, store)
+        with self._timed(Step.LIST):
+            there = self._bucket.list_keys(plan.prefix)
         common, failures = compare_sets(plan, there, self._settings.worker)
         self._tally.failed(len(failures))
         digests: dict[str, str] = {}
         if store:
-            failures += self._compare(common, store, digests)
+            with self._timed(Step.VERIFY):
+                failures += self._compare(common, store, digests)
             if self._settings.print_contents:
                 self._print(common, store)
         return self._judge(plan, failures, digests)

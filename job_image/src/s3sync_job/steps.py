@@ -1,0 +1,46 @@
+"""How long each step of a run took, for the report."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from pathlib import Path
+
+
+class Step(StrEnum):
+    """The steps of a run, in their order; START is what Python takes until the program's first line."""
+
+    START = "start"
+    PLAN = "plan"
+    PROBE = "probe"
+    LOAD = "load"
+    COPY = "copy"
+    LIST = "list"
+    VERIFY = "verify"
+
+
+class Steps:
+    """Collects the seconds of each step of one run; a step that is not reached is absent."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[Step, float] = {}
+        with suppress(OSError, ValueError, IndexError):
+            self.seconds[Step.START] = process_age()
+
+    @contextmanager
+    def timed(self, step: Step) -> Iterator[None]:
+        """Add the time that the block takes to the step, also where it fails."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[step] = self.seconds.get(step, 0.0) + time.monotonic() - started
+
+
+def process_age(stat: Path = Path("/proc/self/stat")) -> float:
+    """Return the seconds since this process began, to a hundredth (proc_pid_stat(5), starttime, the 22nd field)."""
+    ticks = int(stat.read_text().rpartition(")")[2].split()[19])
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK"))
