@@ -8,24 +8,21 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
-from urllib.parse import quote, urlencode, urlsplit
+from typing import IO, Self
+from urllib.parse import urlsplit
+
+from pachyderm_standin.control_client import Control, StandinError
 
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
-CONTROL_SECONDS = 30.0
+
+__all__ = ["StandinError", "StandinProcess"]
 
 
-class StandinError(RuntimeError):
-    """The stand-in did not start, or its control API refused something; the message says what and why."""
-
-
-class StandinProcess:
+class StandinProcess(Control):
     """A running stand-in: a context manager that starts it, waits until it listens, and stops it.
 
     It also ends with the thread that started it. `data_dir` is a temporary folder of its own if not given, removed in
@@ -140,64 +137,6 @@ class StandinProcess:
     def _address(self, name: str) -> str:
         self._running()
         return self._addresses[name]
-
-    # The control API.
-
-    def set_faults(self, rules: Sequence[Mapping[str, object]]) -> None:
-        """Put these rules in force instead of all earlier ones; their fields are those of `faults.FaultRule`."""
-        self._call("PUT", "/faults", list(rules))
-
-    def clear_faults(self) -> None:
-        """Take all rules out of force."""
-        self._call("DELETE", "/faults")
-
-    def requests(self) -> dict[str, Any]:
-        """Tell the counts of S3 requests: `total`, `by_method` and `by_operation`."""
-        counts: dict[str, Any] = self._call("GET", "/requests")
-        return counts
-
-    def reset_requests(self) -> None:
-        """Count from zero again."""
-        self._call("DELETE", "/requests")
-
-    def commits(self, repo: str, project: str = "default") -> list[dict[str, Any]]:
-        """List a repo's commits, newest first."""
-        query = urlencode({"repo": repo, "project": project})
-        commits: list[dict[str, Any]] = self._call("GET", f"/commits?{query}")
-        return commits
-
-    def start_commit(self, repo: str, branch: str = "master", project: str = "default") -> str:
-        """Open a commit on a branch and tell its ID."""
-        body = {"repo": repo, "branch": branch, "project": project}
-        return str(self._call("POST", "/commits", body)["id"])
-
-    def finish_commit(self, repo: str, commit: str, project: str = "default") -> dict[str, Any]:
-        """Close an open commit, wait for it to finish, and tell how it ended."""
-        body = {"repo": repo, "project": project}
-        finished: dict[str, Any] = self._call("POST", f"/commits/{quote(commit)}/finish", body)
-        return finished
-
-    def create_project(self, project: str) -> None:
-        """Make a project."""
-        self._call("POST", "/projects", {"project": project})
-
-    def create_branch(self, repo: str, branch: str, *, project: str = "default", is_output: bool = False) -> None:
-        """Make a branch, and its repo if missing; `is_output` for one that only pipelines write."""
-        self._call("POST", "/branches", {"repo": repo, "branch": branch, "project": project, "is_output": is_output})
-
-    def _call(self, method: str, path: str, body: object = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.control + path, data, method=method)  # noqa: S310 - always http.
-        try:
-            with _OPENER.open(request, timeout=CONTROL_SECONDS) as response:
-                return json.load(response)
-        except urllib.error.HTTPError as error:
-            with error:
-                raise StandinError(f"{method} {path}: {json.load(error)['error']}") from error
-
-
-# The control API is on this machine: a proxy in the environment must not come between.
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def _write_tokens(folder: Path, tokens: Sequence[str]) -> Path:
