@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pachyderm_standin.process import StandinProcess
+from s3sync_local.cluster import LocalCluster
 from s3sync_local.demo import OPERATOR_USER
 from s3sync_local.errors import KubectlError
 from tests.integration.conftest import QUICK, Syncs, conditions, plant
@@ -42,19 +43,19 @@ def test_the_seeds_books_arrive_and_the_status_tells(
 
 
 def test_a_sync_costs_at_most_four_writes_and_an_idle_operator_makes_none(
-    syncs: Syncs, operator: OperatorProcess
+    syncs: Syncs, operator: OperatorProcess, installed: LocalCluster
 ) -> None:
-    before = writes(syncs)
+    before = writes(syncs, installed)
     name = syncs.apply()
     syncs.wait_ready(name)
-    after_ready = writes(syncs)
+    after_ready = writes(syncs, installed)
     made = after_ready - before
     assert made.total() <= 4, made
     assert made["create tfjobs"] == 1
     # Two resyncs pass, and the operator looks at everything it serves.
     syncs.kubectl("wait", "--for=condition=Ready", f"ps3/{name}")
     idle(operator, resyncs=3)
-    assert writes(syncs) == after_ready
+    assert writes(syncs, installed) == after_ready
 
 
 def idle(operator: OperatorProcess, resyncs: int) -> None:
@@ -62,9 +63,9 @@ def idle(operator: OperatorProcess, resyncs: int) -> None:
     assert operator.health() == 200
 
 
-def writes(syncs: Syncs) -> Counter[str]:
+def writes(syncs: Syncs, cluster: LocalCluster) -> Counter[str]:
     """Return the operator's writes in the test's namespace by the API server's audit log, Events apart."""
-    entries = (json.loads(line) for line in syncs.cluster.audit_log.read_text().splitlines())
+    entries = (json.loads(line) for line in cluster.audit_log.read_text().splitlines())
     return Counter(
         f"{entry['verb']} {entry['objectRef']['resource']}"
         for entry in entries
