@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from pachyderm_standin.process import StandinProcess
+from s3sync_local import training_operator
 from s3sync_local.cluster import LocalCluster
 from s3sync_local.errors import KubectlError
 from s3sync_local.processes import free_ports
@@ -316,7 +317,7 @@ def test_a_cluster_without_kubeflow_is_told_and_used_once_it_has_it(tmp_path: Pa
             status = syncs.wait_reason(name, "TFJobCRDNotInstalled")
             assert "training-operator" in conditions(status)["Ready"]["message"]
             assert conditions(status)["Reconciling"]["reason"] == "ProgressingWithRetry"
-            bare.kubectl("apply", "--server-side", "-f", str(bare.manifests / "crd.yaml"))
+            bare.kubectl("apply", "--server-side", "-f", str(bare.manifests / training_operator.CRD))
             syncs.wait_phase(name, "Starting")
 
 

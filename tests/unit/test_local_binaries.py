@@ -7,32 +7,88 @@ from pathlib import Path
 import pytest
 
 from s3sync_local import binaries, gobuild
-from s3sync_local.binaries import CONTROL_PLANE, KUBERNETES_VERSION, MODULES, cache_key, ensure_binaries, locate
+from s3sync_local.binaries import (
+    CONTROL_PLANE,
+    KUBERNETES_VERSION,
+    MODULES,
+    REAL_NODE,
+    cache_key,
+    ensure_binaries,
+    ensure_modules,
+    locate,
+)
 from s3sync_local.errors import BuildError, MissingToolError
-from s3sync_local.gobuild import GoBuilder, GoModule, Tally, default_name
+from s3sync_local.gobuild import GoBuilder, GoModule, Tally, default_name, merged
 from s3sync_local.gotoolchain import Go, find_go, is_new_enough, parse_version, required_version
 from s3sync_local.paths import GO_MODULES, cache_dir
 
 FILES = {"kubernetes/go.mod": b"module a\n", "kubernetes/go.sum": b"x h1:1\n"}
 
 
+MODULE = GoModule("m", {"tool": "example.org/tool"})
+
+
 def test_the_key_is_the_same_for_the_same_files_and_flags() -> None:
-    assert cache_key(FILES) == cache_key(dict(reversed(FILES.items())))
+    assert cache_key(FILES, MODULE) == cache_key(dict(reversed(FILES.items())), MODULE)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_key_changes_with_a_byte_of_any_lock_file(name: str) -> None:
-    assert cache_key(FILES) != cache_key(FILES | {name: FILES[name] + b"\n"})
+    assert cache_key(FILES, MODULE) != cache_key(FILES | {name: FILES[name] + b"\n"}, MODULE)
 
 
 def test_the_key_changes_when_a_byte_moves_from_one_file_to_the_next() -> None:
-    assert cache_key({"a": b"12", "b": b"3"}) != cache_key({"a": b"1", "b": b"23"})
+    assert cache_key({"a": b"12", "b": b"3"}, MODULE) != cache_key({"a": b"1", "b": b"23"}, MODULE)
 
 
-def test_the_key_changes_with_the_link_flags_and_with_the_packages() -> None:
-    module = GoModule("m", {"tool": "example.org/tool"})
-    keys = {cache_key(FILES, [module]), cache_key(FILES, [GoModule("m", module.packages, "-s")]), cache_key(FILES, [])}
-    assert len(keys) == 3
+def test_the_key_changes_with_the_link_flags_the_packages_and_the_sources() -> None:
+    others = [
+        GoModule("m", MODULE.packages, "-s"),
+        GoModule("m", {}),
+        GoModule("m", MODULE.packages, sources={"docs": ("example.org", "docs")}),
+    ]
+    assert len({cache_key(FILES, module) for module in (MODULE, *others)}) == 4
+
+
+def test_sets_of_one_folder_have_entries_of_their_own() -> None:
+    assert cache_key(FILES, CONTROL_PLANE) != cache_key(FILES, REAL_NODE)
+
+
+def test_sets_of_one_folder_are_built_by_one_call_and_copies_alone_by_none() -> None:
+    other = GoModule("m", {"more": "example.org/more"})
+    copies = GoModule("n", {}, sources={"docs": ("example.org", "docs")})
+    (built,) = merged([MODULE, other, copies])
+    assert (built.folder, dict(built.packages)) == ("m", {"tool": "example.org/tool", "more": "example.org/more"})
+
+
+def test_only_what_is_asked_for_is_built_each_into_its_own_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fake_checkout(tmp_path, monkeypatch)
+    asked = [GoModule("a", {"one": "example.org/one"}), GoModule("a", {"two": "example.org/two"})]
+    paths = ensure_modules(asked, print)
+    assert {name: path.read_text() for name, path in paths.items()} == {"one": "one\n", "two": "two\n"}
+    assert paths["one"].parent != paths["two"].parent
+    assert (tmp_path / "calls").read_text().splitlines() == ["build example.org/one example.org/two"]
+
+
+def test_what_the_cache_holds_is_not_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fake_checkout(tmp_path, monkeypatch)
+    one, two = GoModule("a", {"one": "example.org/one"}), GoModule("a", {"two": "example.org/two"})
+    first = ensure_modules([one], print)["one"]
+    assert ensure_modules([one, two], print)["one"] == first
+    assert (tmp_path / "calls").read_text().splitlines() == ["build example.org/one", "build example.org/two"]
+
+
+def test_sources_are_copied_out_of_the_module_they_belong_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fake_checkout(tmp_path, monkeypatch)
+    source = tmp_path / "module" / "docs" / "deep" / "page.md"
+    source.parent.mkdir(parents=True)
+    source.write_text("read me")
+    source.chmod(0o444)
+    module = GoModule("a", {}, sources={"manual": ("example.org", "docs")})
+    copy = ensure_modules([module], print)["manual"] / "deep" / "page.md"
+    assert (copy.read_text(), os.access(copy, os.W_OK)) == ("read me", True)
 
 
 def test_the_kubernetes_version_that_is_linked_in_is_the_one_that_go_mod_pins() -> None:
@@ -178,6 +234,29 @@ def test_a_failed_build_ends_the_one_beside_it(tmp_path: Path, monkeypatch: pyte
 def _builder(go: Path, tmp_path: Path) -> GoBuilder:
     (tmp_path / "module").mkdir()
     return GoBuilder(Go(go), tmp_path, print)
+
+
+def _fake_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the checkout have one module folder, `a`, and let a script be its Go, which notes each build in `calls`."""
+    (tmp_path / "go-modules" / "a").mkdir(parents=True)
+    for name, content in (("go.mod", "module a\n\ngo 1.26.0\n"), ("go.sum", "")):
+        (tmp_path / "go-modules" / "a" / name).write_text(content)
+    (tmp_path / "bin").mkdir()
+    _script(
+        tmp_path / "bin" / "go",
+        'if [ "$1" = env ]; then echo go1.26.8; exit; fi',
+        f'if [ "$1 $2" = "list -m" ]; then echo {tmp_path}/module; exit; fi',
+        'if [ "$1" != build ]; then exit; fi',
+        "packages=",
+        'for argument; do [ "$last" = -o ] && target="$argument"; last="$argument"',
+        'case "$argument" in example.org/*) packages="$packages $argument"',
+        "echo ${argument##*/} > $target${argument##*/};; esac; done",
+        f'echo "build$packages" >> {tmp_path}/calls',
+    )
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    monkeypatch.setenv("S3SYNC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
+    monkeypatch.setattr(binaries, "GO_MODULES", tmp_path / "go-modules")
 
 
 def _script(path: Path, *lines: str) -> Path:

@@ -11,19 +11,25 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from s3sync_local.errors import BuildError, LocalClusterError, MissingToolError
-from s3sync_local.gobuild import BUILD_FLAGS, BUILD_SECONDS, REPORT_SECONDS, GoBuilder, GoModule, Progress
+from s3sync_local.gobuild import BUILD_FLAGS, BUILD_SECONDS, REPORT_SECONDS, GoBuilder, GoModule, Progress, merged
 from s3sync_local.gotoolchain import find_go, required_version
 from s3sync_local.paths import GO_MODULES, cache_dir
 
 KUBERNETES_VERSION = "1.36.3"
 _MAJOR, _MINOR, _ = KUBERNETES_VERSION.split(".")
 _VERSION_PACKAGE = "k8s.io/component-base/version"
+
+# Without a version the API server answers v0.0.0, which kubectl refuses to parse.
+_KUBERNETES_LDFLAGS = (
+    f"-s -w -X {_VERSION_PACKAGE}.gitVersion=v{KUBERNETES_VERSION}"
+    f" -X {_VERSION_PACKAGE}.gitMajor={_MAJOR} -X {_VERSION_PACKAGE}.gitMinor={_MINOR}"
+)
 
 CONTROL_PLANE = GoModule(
     "kubernetes",
@@ -32,26 +38,30 @@ CONTROL_PLANE = GoModule(
         "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
         "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
     },
-    # Without a version the API server answers v0.0.0, which kubectl refuses to parse.
-    f"-s -w -X {_VERSION_PACKAGE}.gitVersion=v{KUBERNETES_VERSION}"
-    f" -X {_VERSION_PACKAGE}.gitMajor={_MAJOR} -X {_VERSION_PACKAGE}.gitMinor={_MINOR}",
+    _KUBERNETES_LDFLAGS,
 )
 TRAINING_OPERATOR = GoModule(
-    "training-operator", {"training-operator": "github.com/kubeflow/training-operator/cmd/training-operator.v1"}
+    "training-operator",
+    {"training-operator": "github.com/kubeflow/training-operator/cmd/training-operator.v1"},
+    sources={"manifests": ("github.com/kubeflow/training-operator", "manifests")},
 )
-MODULES = (CONTROL_PLANE, TRAINING_OPERATOR)
-
-MANIFESTS_MODULE = "github.com/kubeflow/training-operator"
-MANIFESTS = {
-    "crd.yaml": "manifests/base/crds/kubeflow.org_tfjobs.yaml",
-    "cluster-role.yaml": "manifests/base/rbac/role.yaml",
-    "webhooks.yaml": "manifests/base/webhook/manifests.yaml",
-}
+REAL_NODE = GoModule(
+    "kubernetes",
+    {
+        "kubelet": "k8s.io/kubernetes/cmd/kubelet",
+        "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
+        "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
+    },
+    _KUBERNETES_LDFLAGS,
+)
+COREDNS = GoModule("coredns", {"coredns": "github.com/coredns/coredns"})
+MODULES = (CONTROL_PLANE, TRAINING_OPERATOR, REAL_NODE, COREDNS)
+"""Every set of programs. Each has a cache entry of its own, so that nobody builds more than was asked for."""
 
 
 @dataclass(frozen=True)
 class Binaries:
-    """Paths of the programs, and of the training-operator's own manifests (CRD, role, webhooks) from its module."""
+    """Paths of the programs, and of the training-operator's own manifests, the folder `manifests` of its module."""
 
     etcd: Path
     kube_apiserver: Path
@@ -61,18 +71,17 @@ class Binaries:
     manifests: Path
 
 
-def cache_key(files: Mapping[str, bytes], modules: Sequence[GoModule] = MODULES) -> str:
-    """Return 16 hex digits that change with any go.mod, go.sum, package, build flag or manifest."""
+def cache_key(files: Mapping[str, bytes], module: GoModule) -> str:
+    """Return 16 hex digits that change with the module's go.mod, go.sum, packages, sources and build flags."""
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(f"{name} {len(files[name])}\n".encode() + files[name])
-    for module in modules:
-        digest.update(f"{module.folder} {sorted(module.packages.items())} {module.ldflags}\n".encode())
-    digest.update(f"{BUILD_FLAGS} {sorted(MANIFESTS.items())}".encode())
+    digest.update(f"{module.folder} {sorted(module.packages.items())} {module.ldflags}\n".encode())
+    digest.update(f"{BUILD_FLAGS} {sorted(module.sources.items())}".encode())
     return digest.hexdigest()[:16]
 
 
-def locate(assets: Path | None, built: Path, names: Sequence[str]) -> dict[str, Path]:
+def locate(assets: Path | None, built: Path, names: Iterable[str]) -> dict[str, Path]:
     """Return each name's path: among the assets (KUBEBUILDER_ASSETS) where it is there, else where builds go."""
     return {name: assets / name if assets and (assets / name).is_file() else built / name for name in names}
 
@@ -82,31 +91,51 @@ def ensure_binaries(progress: Progress) -> Binaries:
 
     Raises MissingToolError (no Go and no way to get it, no kubectl, a wrong KUBEBUILDER_ASSETS) and BuildError.
     """
-    kubectl = _find_kubectl()
-    paths, manifests = ensure_built(progress)
+    kubectl = find_kubectl()
+    paths = ensure_modules((CONTROL_PLANE, TRAINING_OPERATOR), progress)
     return Binaries(
         etcd=paths["etcd"],
         kube_apiserver=paths["kube-apiserver"],
         kube_controller_manager=paths["kube-controller-manager"],
         kubectl=kubectl,
         training_operator=paths["training-operator"],
-        manifests=manifests,
+        manifests=paths["manifests"],
     )
 
 
-def ensure_built(progress: Progress) -> tuple[dict[str, Path], Path]:
-    """Return what comes from Go modules, binaries by name and the manifests' folder; needs no installed package."""
-    built = cache_dir() / "bin" / cache_key(_lock_files())
-    paths = locate(_assets_dir(), built, [name for module in MODULES for name in module.packages])
-    wanted = {**paths, "manifests": built / "manifests"}
-    if _missing(wanted):
-        with _build_lock(built, progress):
-            _build(_missing(wanted), built, progress)
-    return paths, wanted["manifests"]
+def ensure_modules(modules: Sequence[GoModule], progress: Progress) -> dict[str, Path]:
+    """Return the path of every program and source folder of the modules by its name, building what is missing.
+
+    What is missing of several modules is built side by side. It needs no installed package.
+    Raises MissingToolError and BuildError.
+    """
+    found = {module: _wanted(module) for module in modules}
+    missing = [module for module, wanted in found.items() if _missing(wanted)]
+    if missing:
+        with _build_locks(missing, progress):
+            _build(missing, progress)
+    return {name: path for wanted in found.values() for name, path in wanted.items()}
 
 
-def _lock_files() -> dict[str, bytes]:
-    names = [f"{module.folder}/{name}" for module in MODULES for name in ("go.mod", "go.sum")]
+def find_kubectl() -> Path:
+    """Return kubectl from KUBEBUILDER_ASSETS, else the pinned one that its wheel put beside this Python."""
+    folders = [_assets_dir(), Path(sysconfig.get_path("scripts"))]
+    found = [folder / "kubectl" for folder in folders if folder and (folder / "kubectl").is_file()]
+    if not found:
+        raise MissingToolError("kubectl is not installed beside this Python; run `uv sync`, or set KUBEBUILDER_ASSETS")
+    return found[0]
+
+
+def _wanted(module: GoModule) -> dict[str, Path]:
+    return locate(_assets_dir(), _entry(module), [*module.packages, *module.sources])
+
+
+def _entry(module: GoModule) -> Path:
+    return cache_dir() / "bin" / cache_key(_lock_files(module), module)
+
+
+def _lock_files(module: GoModule) -> dict[str, bytes]:
+    names = [f"{module.folder}/{name}" for name in ("go.mod", "go.sum")]
     absent = [name for name in names if not (GO_MODULES / name).is_file()]
     if absent:
         raise MissingToolError(f"{GO_MODULES} lacks {', '.join(absent)}; run from a complete checkout")
@@ -122,17 +151,17 @@ def _assets_dir() -> Path | None:
     return Path(value)
 
 
-def _find_kubectl() -> Path:
-    """Return kubectl from KUBEBUILDER_ASSETS, else the pinned one that its wheel put beside this Python."""
-    folders = [_assets_dir(), Path(sysconfig.get_path("scripts"))]
-    found = [folder / "kubectl" for folder in folders if folder and (folder / "kubectl").is_file()]
-    if not found:
-        raise MissingToolError("kubectl is not installed beside this Python; run `uv sync`, or set KUBEBUILDER_ASSETS")
-    return found[0]
-
-
 def _missing(wanted: Mapping[str, Path]) -> list[str]:
     return [name for name, path in wanted.items() if not path.exists()]
+
+
+@contextmanager
+def _build_locks(modules: Sequence[GoModule], progress: Progress) -> Iterator[None]:
+    """Hold the locks of the modules' cache entries, in the same order as everybody, so that nobody waits for good."""
+    with ExitStack() as stack:
+        for entry in sorted(map(_entry, modules)):
+            stack.enter_context(_build_lock(entry, progress))
+        yield
 
 
 @contextmanager
@@ -159,23 +188,41 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _build(names: Sequence[str], built: Path, progress: Progress) -> None:
-    """Build the named into a temporary folder and rename each into place when it is whole; call under the lock."""
-    if not names:
+def _build(modules: Sequence[GoModule], progress: Progress) -> None:
+    """Build what is missing into a temporary folder and rename each into place when it is whole; call under the locks.
+
+    Another process may have built some of it, or all, while this one waited for the locks.
+    """
+    lacking = [lack for module in modules if (lack := module.only(_missing(_wanted(module)))).names]
+    if not lacking:
         return
     started = time.monotonic()
-    go = find_go(required_version(text.decode() for text in _lock_files().values()), progress)
-    progress(f"building {', '.join(names)} from pinned Go modules; the first time takes minutes")
-    for leftover in built.glob("part-*"):
+    go = find_go(required_version(text.decode() for each in lacking for text in _lock_files(each).values()), progress)
+    names = ", ".join(name for module in lacking for name in module.packages)
+    progress(f"building {names or 'no program'} from pinned Go modules; the first time takes minutes")
+    place = _entry(modules[0])
+    for leftover in place.glob("part-*"):
         shutil.rmtree(leftover)
-    with tempfile.TemporaryDirectory(dir=built, prefix="part-") as part:
+    with tempfile.TemporaryDirectory(dir=place, prefix="part-") as part:
         builder = GoBuilder(go, GO_MODULES, progress)
-        builder.build([found for module in MODULES if (found := module.only(names)).packages], Path(part))
-        if "manifests" in names:
-            _copy_manifests(builder.module_dir(TRAINING_OPERATOR.folder, MANIFESTS_MODULE), Path(part) / "manifests")
-        for name in names:
-            (Path(part) / name).rename(built / name)
-    progress(f"built in {time.monotonic() - started:.0f} s; kept in {built}")
+        builder.build(merged(lacking), Path(part))
+        for module in lacking:
+            _copy_sources(builder, module, Path(part))
+        for module in modules:
+            for name, path in _wanted(module).items():
+                if (Path(part) / name).exists():
+                    (Path(part) / name).rename(path)
+    progress(f"built in {time.monotonic() - started:.0f} s; kept in {cache_dir() / 'bin'}")
+
+
+def _copy_sources(builder: GoBuilder, module: GoModule, target: Path) -> None:
+    for name, (required, folder) in module.sources.items():
+        source = builder.module_dir(module.folder, required) / folder
+        # The module cache is read-only. Only contents are copied, so that the copies can be removed.
+        for file in (path for path in source.rglob("*") if path.is_file()):
+            copy = target / name / file.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
 
 
 def main() -> None:
@@ -184,16 +231,9 @@ def main() -> None:
     It needs no installed package, so that it can run while the environment is still being installed.
     """
     try:
-        ensure_built(lambda text: print(f"==> {text}", flush=True))
+        ensure_modules((CONTROL_PLANE, TRAINING_OPERATOR), lambda text: print(f"==> {text}", flush=True))
     except LocalClusterError as error:
         sys.exit(f"error: {error}")
-
-
-def _copy_manifests(module: Path, target: Path) -> None:
-    target.mkdir()
-    for name, source in MANIFESTS.items():
-        # The module cache is read-only; copyfile leaves that mode behind, so that the copies can be removed.
-        shutil.copyfile(module / source, target / name)
 
 
 if __name__ == "__main__":

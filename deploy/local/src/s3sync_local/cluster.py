@@ -104,7 +104,7 @@ class LocalCluster:
 
     @property
     def manifests(self) -> Path:
-        """The folder of the training-operator's own manifests: `crd.yaml`, `cluster-role.yaml`, `webhooks.yaml`."""
+        """The folder of the training-operator's own manifests; `training_operator.CRD` and its like are paths in it."""
         return self._started_binaries().manifests
 
     def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:

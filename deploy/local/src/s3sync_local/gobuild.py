@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,17 +22,40 @@ BUILD_FLAGS = ("-trimpath", "-buildvcs=false")
 _PACKAGE_LINE = re.compile(r"[\w.~/-]+")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GoModule:
-    """A folder below `deploy/local/go`, the packages to build from it by the binary's name, and its link flags."""
+    """A folder below `deploy/local/go` and what to make of it.
+
+    packages are those to build, by the binary's name; ldflags their link flags; sources are folders to copy out of
+    modules that it requires, by the copy's name: the module's path and the folder in it.
+    """
 
     folder: str
     packages: Mapping[str, str]
     ldflags: str = "-s -w"
+    sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """What is made of it: binaries and copies."""
+        return [*self.packages, *self.sources]
 
     def only(self, names: Sequence[str]) -> "GoModule":
-        """Return the module with only those of its packages that are named."""
-        return GoModule(self.folder, {k: v for k, v in self.packages.items() if k in names}, self.ldflags)
+        """Return the module with only those of its packages and sources that are named."""
+        packages = {k: v for k, v in self.packages.items() if k in names}
+        sources = {k: v for k, v in self.sources.items() if k in names}
+        return GoModule(self.folder, packages, self.ldflags, sources)
+
+
+def merged(modules: Iterable[GoModule]) -> list[GoModule]:
+    """Return the modules with those of one folder and link flags as one, without those that have no package.
+
+    One `go build` compiles what they share once; two side by side would compile it twice.
+    """
+    packages: dict[tuple[str, str], dict[str, str]] = {}
+    for module in modules:
+        packages.setdefault((module.folder, module.ldflags), {}).update(module.packages)
+    return [GoModule(folder, found, ldflags) for (folder, ldflags), found in packages.items() if found]
 
 
 @dataclass
@@ -89,8 +112,9 @@ class GoBuilder:
         self._stopped.clear()
 
     def module_dir(self, folder: str, module: str) -> Path:
-        """Return where the module cache keeps the source of a required module."""
+        """Return where the module cache keeps the source of a required module, fetching it if it is not there."""
         found: list[str] = []
+        self._run(folder, ["mod", "download", module])
         self._run(folder, ["list", "-m", "-f", "{{.Dir}}", module], on_output=found.append)
         return Path(found[0])
 

@@ -140,9 +140,10 @@ class Keeper:
         authority, server = training_operator.certificates()
         self._layout.webhook_certificates.mkdir(parents=True, exist_ok=True)
         server.write(self._layout.webhook_certificates, "tls")
-        webhooks = (self._binaries.manifests / "webhooks.yaml").read_text()
+        manifests = self._binaries.manifests
+        webhooks = (manifests / training_operator.WEBHOOK_CONFIGURATION).read_text()
         objects = training_operator.objects(authority, server, webhooks, ports.webhook)
-        self._apply(objects, [self._binaries.manifests / "crd.yaml", self._binaries.manifests / "cluster-role.yaml"])
+        self._apply(objects, [manifests / training_operator.CRD, manifests / training_operator.CLUSTER_ROLE])
         self._wait_for("crd/tfjobs.kubeflow.org", "Established")
 
     def _launch_node(self, name: str) -> None:

@@ -20,6 +20,12 @@ CA_NAME = "training-operator-ca"
 SERVER_NAME = f"training-operator.{NAMESPACE}.svc"
 """The names above are constants of training-operator 1.8.1, pkg/cert/cert.go, which checks them."""
 
+CRD = "base/crds/kubeflow.org_tfjobs.yaml"
+CLUSTER_ROLE = "base/rbac/role.yaml"
+WEBHOOK_CONFIGURATION = "base/webhook/manifests.yaml"
+STANDALONE = "overlays/standalone"
+"""The names above are paths below the folder `manifests` of its module."""
+
 EXPECTED_CERTIFICATE = Path("/tmp/k8s-webhook-server/serving-certs/tls.crt")  # noqa: S108 - its constant, not our choice.
 """cert-controller 0.10.1 (pkg/rotator, ensureCertsMounted) waits once for this file to exist and never reads it."""
 
