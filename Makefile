@@ -27,8 +27,9 @@ setup: .venv/.synced ## Make the Python environment from the lock.
 	@uv="$$($(PYTHON) deploy/local/bootstrap_uv.py)" && echo "==> Python environment from uv.lock" >&2 \
 		&& "$$uv" sync --locked --python "$(PYTHON)" && touch $@
 
-generate: .venv/.synced ## Write everything that is generated: the CRD, formatted sources, the lock.
+generate: .venv/.synced ## Write everything that is generated: the CRD, install.yaml, the chart's copies; format the sources.
 	$(BIN)/python -m s3sync_operator.crd > $(CRD)
+	$(BIN)/python -m s3sync_local.manifests
 	$(BIN)/ruff format -q $(SOURCES)
 
 verify: .venv/.synced ## Lint, types, architecture; fail if anything generated is not as committed.
@@ -38,10 +39,12 @@ verify: .venv/.synced ## Lint, types, architecture; fail if anything generated i
 	$(BIN)/lint-imports
 	$(BIN)/python -m s3sync_operator.crd | diff -u $(CRD) - \
 		|| { echo "$(CRD) is not as generated: run 'make generate' and commit" >&2; exit 1; }
+	$(BIN)/python -m s3sync_local.manifests --check
 	"$$($(PYTHON) deploy/local/bootstrap_uv.py)" lock --check
 
 test: .venv/.synced ## All tests but e2e: unit, job, contract, integration on a real API server.
 	$(BIN)/python -m s3sync_local build
+	$(BIN)/python -m s3sync_local.helm
 	$(BIN)/pytest tests
 
 unit: .venv/.synced ## The tests that need no server (seconds).
@@ -49,6 +52,7 @@ unit: .venv/.synced ## The tests that need no server (seconds).
 
 integration: .venv/.synced ## The tests on a real API server.
 	$(BIN)/python -m s3sync_local build
+	$(BIN)/python -m s3sync_local.helm
 	$(BIN)/pytest tests/integration
 
 contract: .venv/.synced ## What we hold of Pachyderm, against the stand-in or S3_ENDPOINT=http://host:port.

@@ -1,0 +1,35 @@
+"""Provide Helm, which renders and checks the chart in the tests: built from its pinned Go module.
+
+`python -m s3sync_local.helm` builds it and says where it is.
+"""
+
+import sys
+from pathlib import Path
+
+from s3sync_local.binaries import ensure_modules
+from s3sync_local.errors import LocalClusterError
+from s3sync_local.gobuild import GoModule, Progress
+
+HELM_VERSION = "4.3.1"
+HELM = GoModule(
+    "helm",
+    {"helm": "helm.sh/helm/v4/cmd/helm"},
+    f"-s -w -X helm.sh/helm/v4/internal/version.version=v{HELM_VERSION}",
+)
+
+
+def ensure_helm(progress: Progress) -> Path:
+    """Return the helm program, built where the cache lacks it; raises MissingToolError and BuildError."""
+    return ensure_modules([HELM], progress)["helm"]
+
+
+def main() -> None:
+    """Build it."""
+    try:
+        print(ensure_helm(lambda text: print(f"==> {text}", file=sys.stderr)))
+    except LocalClusterError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

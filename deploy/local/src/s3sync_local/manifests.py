@@ -1,0 +1,144 @@
+"""Makes what is generated of deploy/: install.yaml, the chart's copies of the definition and the roles, and the values'
+table in its README.
+
+`python -m s3sync_local.manifests` writes the files, with `--check` it fails where one is not as generated.
+"""
+
+import argparse
+import difflib
+import json
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from s3sync_local.errors import KubectlError
+
+ROOT = Path(__file__).resolve().parents[4]
+DEPLOY = ROOT / "deploy"
+CHART = DEPLOY / "chart"
+CRD = ROOT / "crd/pachydermsyncs.sync.pachyderm.io.yaml"
+KUSTOMIZE_SECONDS = 60
+OPERATOR = "s3sync-operator"
+CLUSTER_SCOPED = ("customresourcedefinitions",)
+"""Resources in the operator's rules that have no namespace, and so no place in a Role."""
+TABLE_BEGIN, TABLE_END = "<!-- values: generated -->\n", "<!-- end of values -->\n"
+
+Raw = dict[str, Any]
+
+
+def render(folder: Path) -> str:
+    """Return what kustomize makes of a folder, YAML; raises KubectlError with what it says.
+
+    It is the kubectl of the lock, never one of KUBEBUILDER_ASSETS: what is generated must not depend on the machine.
+    """
+    kubectl = Path(sysconfig.get_path("scripts")) / "kubectl"
+    command = [str(kubectl), "kustomize", str(folder)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=KUSTOMIZE_SECONDS, check=False)
+    if ran.returncode:
+        raise KubectlError(f"kubectl kustomize {folder}: {ran.stderr.strip()}")
+    return ran.stdout
+
+
+def roles(rbac: Sequence[Raw], aggregated: Sequence[Raw]) -> Raw:
+    """Return what the chart's templates need: the operator's rules, apart from them those that a Role cannot have, and
+    the labels and rules of the roles for people, by name."""
+    (rules,) = [item["rules"] for item in rbac if (item["kind"], item["metadata"]["name"]) == ("ClusterRole", OPERATOR)]
+    return {
+        "operator": {
+            "namespaced": [rule for rule in rules if not _is_cluster_scoped(rule)],
+            "clusterScoped": [rule for rule in rules if _is_cluster_scoped(rule)],
+        },
+        "aggregated": {
+            item["metadata"]["name"]: {"labels": item["metadata"]["labels"], "rules": item["rules"]}
+            for item in aggregated
+        },
+    }
+
+
+def _is_cluster_scoped(rule: Raw) -> bool:
+    return bool(set(rule["resources"]) & set(CLUSTER_SCOPED))
+
+
+def table(schema: Raw, values: Raw) -> str:
+    """Return the values as a Markdown table: name, what it is, default; groups are told value by value."""
+    rows = [f"| `{name}` | {what} | `{json.dumps(default)}` |\n" for name, what, default in _rows(schema, values)]
+    return "".join(["| value | what it is | default |\n", "|---|---|---|\n", *rows])
+
+
+def _rows(schema: Raw, values: Raw, prefix: str = "") -> Iterator[tuple[str, str, object]]:
+    for name, default in values.items():
+        part = schema["properties"][name]
+        if "properties" in part:
+            yield from _rows(part, default, f"{prefix}{name}.")
+        else:
+            yield prefix + name, part["description"], default
+
+
+def with_table(readme: str, rows: str) -> str:
+    """Return the README with its table of values replaced; raises ValueError where its marks are missing."""
+    before, begin, rest = readme.partition(TABLE_BEGIN)
+    _, end, after = rest.partition(TABLE_END)
+    if not begin or not end:
+        raise ValueError(f"the chart's README has no '{TABLE_BEGIN.strip()}' followed by '{TABLE_END.strip()}'")
+    return f"{before}{begin}{rows}{end}{after}"
+
+
+def generated() -> dict[Path, str]:
+    """Return each generated file's content."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    found = roles(_objects(DEPLOY / "base/rbac.yaml"), _objects(DEPLOY / "base/aggregated-roles.yaml"))
+    return {
+        DEPLOY / "install.yaml": _header("deploy/overlays/cluster") + render(DEPLOY / "overlays/cluster"),
+        CHART / "files/crd.yaml": CRD.read_text(),
+        CHART / "files/roles.yaml": _header("deploy/base/*.yaml") + yaml.safe_dump(found, sort_keys=False, width=120),
+        CHART / "README.md": with_table((CHART / "README.md").read_text(), table(schema, values)),
+    }
+
+
+def _header(source: str) -> str:
+    return f"# Generated from {source} by `make generate`; do not edit.\n"
+
+
+def _objects(path: Path) -> list[Raw]:
+    return list(yaml.safe_load_all(path.read_text()))
+
+
+def differences(files: Mapping[Path, str]) -> str:
+    """Return a unified diff of the files as they are against what they should be, empty where all are right."""
+    return "".join(
+        line
+        for path, wanted in files.items()
+        for line in difflib.unified_diff(
+            (path.read_text() if path.exists() else "").splitlines(keepends=True),
+            wanted.splitlines(keepends=True),
+            fromfile=str(path.relative_to(ROOT)),
+            tofile="as generated",
+        )
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the files, or compare them."""
+    parser = argparse.ArgumentParser(prog="python -m s3sync_local.manifests", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a file is not as generated")
+    options = parser.parse_args(arguments)
+    try:
+        files = generated()
+    except (KubectlError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    if not options.check:
+        for path, content in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+    elif found := differences(files):
+        sys.exit(f"{found}the files above are not as generated: run 'make generate' and commit")
+
+
+if __name__ == "__main__":
+    main()
