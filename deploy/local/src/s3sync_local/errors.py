@@ -23,3 +23,11 @@ class StateDirError(LocalClusterError):
 
 class KubectlError(LocalClusterError):
     """kubectl ended with an error; the message holds what it wrote to standard error."""
+
+
+class ImageError(LocalClusterError):
+    """A container image could not be built, read or described; the message ends with the builder's own words."""
+
+
+class SandboxError(LocalClusterError):
+    """The namespaces or cgroups that a real node runs in cannot be made or removed."""

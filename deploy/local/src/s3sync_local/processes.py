@@ -37,7 +37,7 @@ class Component:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - the keeper has one thread only.
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - the keeper has one thread only.
             )
 
     @property
@@ -102,7 +102,10 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _die_with(parent: int) -> Callable[[], None]:
+def die_with_parent() -> Callable[[], None]:
+    """Return what a child calls before it executes its program, so that the kernel kills it when this thread ends."""
+    parent = os.getpid()
+
     def prepare() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         # The parent may have died before the line above; then nobody would send the signal any more.
