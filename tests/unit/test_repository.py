@@ -1,4 +1,3 @@
-import importlib.util
 import operator
 import subprocess
 import sys
@@ -36,14 +35,3 @@ def test_the_demo_copies_the_two_books_and_nothing_else() -> None:
         "testdata/A Tale of Two Cities/Chapter 1 The Period.txt",
         "testdata/Moby Dick/Chapter 1 Loomings.txt",
     ]
-
-
-def test_the_bootstrap_and_the_images_pin_the_same_uv() -> None:
-    path = ROOT / "deploy/local/bootstrap_uv.py"
-    spec = importlib.util.spec_from_file_location("bootstrap_uv", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    for dockerfile in (ROOT / "operator/Dockerfile", ROOT / "job_image/Dockerfile"):
-        assert f"uv=={module.VERSION}" in dockerfile.read_text()

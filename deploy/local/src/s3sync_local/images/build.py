@@ -1,0 +1,244 @@
+"""Build images into the cache: what is there already is returned, what is not is built and published whole."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from s3sync_local.binaries import COREDNS, TRAINING_OPERATOR, ensure_modules
+from s3sync_local.errors import ImageError
+from s3sync_local.gobuild import Progress
+from s3sync_local.images import commands, debian, hostenv, inputs, store
+from s3sync_local.images.archive import describe
+from s3sync_local.images.buildah import Build, Builder, labels
+from s3sync_local.images.catalogue import RECIPES, REPOSITORY, Recipe
+from s3sync_local.paths import cache_dir
+
+BASE = "localhost/pachyderm-s3-sync/base:local"
+BASE_TIME = 1686355200
+"""The day of Debian 12's release: the time that the base's files get. What a base holds is told by its digest."""
+BASE_DAYS = 30
+FORMAT = "1"
+"""Counted up when this code builds other images from the same inputs."""
+ARCHIVE, SBOM = "image.tar", "sbom.cdx.json"
+CACHE_IN_BUILD = Path("/root/.cache")
+"""Where uv and `bootstrap_uv.py` look for their caches inside of a build."""
+PAUSE_PACKAGE, PAUSE_MEMBER = "catatonit", "usr/bin/catatonit"
+
+
+@dataclass
+class Session:
+    """One run of builds: a work folder, and a builder that has loaded the base, both made when first needed."""
+
+    root: Path
+    work: Path
+    progress: Progress
+    _builder: Builder | None = field(default=None, init=False)
+    _base_loaded: bool = field(default=False, init=False)
+
+    def builder(self) -> Builder:
+        """Return the builder, made at the first call."""
+        if self._builder is None:
+            self._builder = Builder(self.folder("buildah"), self.progress)
+        return self._builder
+
+    def loaded(self, base: Path) -> str:
+        """Return the reference under which the builder has the base, loading it at the first call."""
+        if not self._base_loaded:
+            self.builder().load(base, BASE)
+            self._base_loaded = True
+        return BASE
+
+    def base_is_loaded(self) -> None:
+        """Note that the builder has the base already, for it has just made it."""
+        self._base_loaded = True
+
+    def folder(self, name: str) -> Path:
+        """Return a new empty folder of this run."""
+        path = self.work / name
+        path.mkdir()
+        return path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one image will be made of, and the key under which the cache has it."""
+
+    recipe: Recipe
+    files: Mapping[str, Path]
+    labels: Mapping[str, str]
+    time: int
+    key: str
+
+
+def build_images(
+    progress: Progress, names: Iterable[str] | None = None, *, programs: Mapping[str, Path] | None = None
+) -> dict[str, Path]:
+    """Return each image's reference and its docker-archive, building those that the cache lacks.
+
+    `names` are short names of `catalogue.RECIPES`, all where None; `programs` gives the program of an image that holds
+    one (training-operator, coredns, pause), which else is built from its Go module or taken from Debian.
+    Raises MissingToolError and ImageError, and BuildError for the Go programs.
+    """
+    entries = ensure_entries(progress, names, programs=programs)
+    return {reference: entry / ARCHIVE for reference, entry in entries.items()}
+
+
+def ensure_entries(
+    progress: Progress, names: Iterable[str] | None = None, *, programs: Mapping[str, Path] | None = None
+) -> dict[str, Path]:
+    """Return each image's reference and its folder in the cache, as build_images does."""
+    chosen = choose(names)
+    given = {**_go_programs(chosen, programs or {}, progress), **(programs or {})}
+    commands.require(("buildah", "mmdebstrap"))
+    root = store.images_dir()
+    with store.exclusive(root, progress), store.workspace(root) as work:
+        session = Session(root, work, progress)
+        entries = {recipe.reference: _ensure(recipe, session, given) for recipe in chosen}
+        for name in ("base", PAUSE_PACKAGE, *(recipe.name for recipe in chosen)):
+            store.prune(root, name)
+    return entries
+
+
+def choose(names: Iterable[str] | None) -> list[Recipe]:
+    """Return the recipes of the named images in the order of building; raises ImageError for a name that none has."""
+    wanted = set(RECIPES if names is None else names)
+    if unknown := sorted(wanted - set(RECIPES)):
+        raise ImageError(f"no image is named {', '.join(unknown)}; there are {', '.join(RECIPES)}")
+    return [recipe for name, recipe in RECIPES.items() if name in wanted]
+
+
+def _go_programs(chosen: Sequence[Recipe], given: Mapping[str, Path], progress: Progress) -> dict[str, Path]:
+    modules = {"training-operator": TRAINING_OPERATOR, "coredns": COREDNS}
+    wanted = {r.name: modules[r.name] for r in chosen if r.name in modules and r.name not in given}
+    built = ensure_modules(list(wanted.values()), progress)
+    return {name: built[name] for name in wanted}
+
+
+def _ensure(recipe: Recipe, session: Session, programs: Mapping[str, Path]) -> Path:
+    base = ensure_base(session) if recipe.on_base else None
+    program = programs.get(recipe.name) or (ensure_pause_program(session) if recipe.name == "pause" else None)
+    plan = make_plan(recipe, program, base)
+    entry = store.entry(session.root, recipe.name, plan.key)
+    if not store.use(entry):
+        _publish(session, entry, lambda made: build(plan, session, base, made))
+    return entry
+
+
+def make_plan(recipe: Recipe, program: Path | None, base: Path | None) -> Plan:
+    """Return what the image will be made of: the files that its ignore file allows, its program, its base."""
+    paths = [recipe.dockerfile, *_allowed_paths(recipe).paths]
+    files = inputs.collect(REPOSITORY, inputs.Allowed((recipe.dockerfile,), ()))
+    files |= inputs.collect(REPOSITORY, _allowed_paths(recipe))
+    if recipe.program:
+        if program is None:
+            raise ImageError(f"image {recipe.name} holds a program that must be given: programs={{{recipe.name!r}: …}}")
+        files[recipe.program] = program
+    revision = inputs.revision(REPOSITORY, paths)
+    marks = labels(recipe.reference.rpartition(":")[2], revision, inputs.source_url(REPOSITORY))
+    facts = [FORMAT, recipe.reference, *(f"{name}={value}" for name, value in sorted(marks.items()))]
+    facts += [describe(base).image_id] if base else []
+    return Plan(recipe, files, marks, revision.time, inputs.digest(files, facts))
+
+
+def _allowed_paths(recipe: Recipe) -> inputs.Allowed:
+    """Return what of the repository the build may see; an image that only holds a program sees nothing."""
+    if recipe.program:
+        return inputs.Allowed((), ())
+    return inputs.parse_ignorefile((REPOSITORY / recipe.ignorefile).read_text(), recipe.ignorefile)
+
+
+def build(plan: Plan, session: Session, base: Path | None, made: Path) -> None:
+    """Build one image and write its archive, and a product's SBOM, into the folder `made`."""
+    recipe, builder = plan.recipe, session.builder()
+    local = f"localhost/{recipe.reference}"
+    context = session.work / f"context-{recipe.name}"
+    inputs.stage(plan.files, context)
+    secrets = session.work / f"secrets-{recipe.name}"
+    builder.build(
+        Build(
+            local,
+            context,
+            context / recipe.dockerfile,
+            plan.time,
+            labels=plan.labels,
+            build_args={"BASE_IMAGE": session.loaded(base)} if base else {},
+            secrets=write_secrets(hostenv.read(), secrets) if base else {},
+            volumes=cache_volumes() if base else (),
+        )
+    )
+    builder.save(local, made / ARCHIVE, f"docker.io/{recipe.reference}")
+
+
+def write_secrets(settings: hostenv.HostSettings, folder: Path) -> dict[str, Path]:
+    """Write what a build may read of the host's settings, each as a file for its owner alone, and return them by id."""
+    folder.mkdir(mode=0o700)
+    script = folder / "build-env"
+    script.write_text(settings.script())
+    files = {"build-env": script, "ca-bundle": settings.ca_bundle, "uv-config": settings.uv_config}
+    return {name: path for name, path in files.items() if path}
+
+
+def cache_volumes() -> list[str]:
+    """Return the host's caches that a build reads and fills: uv's, and that of the pinned uv itself."""
+    uv_cache = Path(
+        os.environ.get("UV_CACHE_DIR") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "uv"
+    )
+    tools = cache_dir() / "tools"
+    for folder in (uv_cache, tools):
+        folder.mkdir(parents=True, exist_ok=True)
+    return [f"{uv_cache}:{CACHE_IN_BUILD}/uv", f"{tools}:{CACHE_IN_BUILD}/pachyderm-s3-sync/tools"]
+
+
+def ensure_base(session: Session) -> Path:
+    """Return the archive of the base, made where the cache has none or one that is older than BASE_DAYS.
+
+    An old base is used on where a new one cannot be made now: its lack of updates is told, and no reason to stop.
+    """
+    key = inputs.digest({}, [*debian.base_arguments(Path("base.tar")), str(BASE_TIME), FORMAT])
+    return _ensure_debian(session, "base", key, lambda made: make_base(session, made)) / ARCHIVE
+
+
+def ensure_pause_program(session: Session) -> Path:
+    """Return Debian's catatonit, kept like the base."""
+    key = inputs.digest({}, [*debian.extract_arguments(PAUSE_PACKAGE, Path("package.tar")), PAUSE_MEMBER])
+
+    def make(made: Path) -> None:
+        work = session.folder("pause-package")
+        debian.extract_program(PAUSE_PACKAGE, PAUSE_MEMBER, work, made / PAUSE_PACKAGE, session.progress)
+
+    return _ensure_debian(session, PAUSE_PACKAGE, key, make) / PAUSE_PACKAGE
+
+
+def make_base(session: Session, made: Path) -> None:
+    """Make a Debian with Python and write it as an image's archive."""
+    context = session.folder("context-base")
+    debian.make_base(session.work, context / "base.tar", BASE_TIME, session.progress)
+    (context / "Dockerfile").write_text("FROM scratch\nADD base.tar /\n")
+    builder = session.builder()
+    builder.build(Build(BASE, context, context / "Dockerfile", BASE_TIME))
+    builder.save(BASE, made / ARCHIVE, BASE)
+    session.base_is_loaded()
+
+
+def _ensure_debian(session: Session, name: str, key: str, make: Callable[[Path], None]) -> Path:
+    entry = store.entry(session.root, name, key)
+    there = store.use(entry)
+    if there and store.age_days(entry) < BASE_DAYS:
+        return entry
+    try:
+        _publish(session, entry, make)
+    except ImageError as error:
+        if not there:
+            raise
+        session.progress(f"{name} is over {BASE_DAYS} days old and cannot be made anew, so it is used on: {error}")
+    return entry
+
+
+def _publish(session: Session, entry: Path, make: Callable[[Path], None]) -> None:
+    started = time.monotonic()
+    made = session.folder(f"made-{entry.name}")
+    make(made)
+    store.publish(made, entry)
+    session.progress(f"{entry.name} made in {time.monotonic() - started:.0f} s")
