@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from s3sync_local.cluster import LocalCluster
 from s3sync_local.demo import OPERATOR_USER
@@ -43,7 +44,7 @@ class OperatorProcess:
         self.log = log
         self.temporary = log.parent / "operator-tmp"
         self._kubeconfig = kubeconfig or cluster.kubeconfig_for(OPERATOR_USER)
-        self._port = free_ports(1)[0]
+        self._port, self._metrics_port = free_ports(2)
         self._command = command
         self._settings = {f"S3SYNC_{name.upper()}": str(value) for name, value in settings.items()}
         self._process: subprocess.Popen[bytes] | None = None
@@ -65,6 +66,16 @@ class OperatorProcess:
         """Where its liveness is asked for."""
         return f"http://127.0.0.1:{self._port}/healthz"
 
+    @property
+    def ready_url(self) -> str:
+        """Where its readiness is asked for."""
+        return f"http://127.0.0.1:{self._port}/readyz"
+
+    @property
+    def metrics_url(self) -> str:
+        """Where its metrics are scraped."""
+        return f"http://127.0.0.1:{self._metrics_port}/metrics"
+
     def start(self) -> "OperatorProcess":
         """Start it and wait until it answers its probe."""
         self.temporary.mkdir(exist_ok=True)
@@ -74,6 +85,7 @@ class OperatorProcess:
             "HOME": os.environ.get("HOME", "/"),
             "KUBECONFIG": str(self._kubeconfig),
             "S3SYNC_HEALTH_ADDRESS": f"127.0.0.1:{self._port}",
+            "S3SYNC_METRICS_ADDRESS": f"127.0.0.1:{self._metrics_port}",
             **self._settings,
         }
         argv = [sys.executable, "-m", "s3sync_operator"]
@@ -97,13 +109,25 @@ class OperatorProcess:
 
     def health(self) -> int:
         """Return the HTTP status of its probe; 0 where nobody answers."""
-        try:
-            with urllib.request.urlopen(self.health_url, timeout=5) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
-            return 0
+        return answer(self.health_url)[0]
+
+    def readiness(self) -> tuple[int, str]:
+        """Return HTTP status and text of its readiness; 0 where nobody answers."""
+        return answer(self.ready_url)
+
+    def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """Scrape its metrics: the value of each series, by name and labels."""
+        status, text = answer(self.metrics_url)
+        assert status == 200, text
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    def sample(self, name: str, **labels: str) -> float:
+        """Return one value of its metrics; 0 where the series does not exist."""
+        return self.samples().get((name, frozenset(labels.items())), 0)
 
     def kill(self) -> None:
         """End it without a chance to do anything more."""
@@ -121,3 +145,14 @@ class OperatorProcess:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"the operator did not stop:\n{self.log.read_text()[-4000:]}") from None
+
+
+def answer(url: str) -> tuple[int, str]:
+    """Return HTTP status and text of a URL; 0 where nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as found:
+            return int(found.status), found.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError as error:
+        return 0, str(error)

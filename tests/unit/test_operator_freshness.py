@@ -54,3 +54,32 @@ def test_listings_that_fail_for_long_make_it_stale() -> None:
 def test_an_operator_that_just_started_is_given_its_time() -> None:
     assert fresh().complaint(now=179) is None
     assert fresh().complaint(now=181) is not None
+
+
+def test_the_watch_has_caught_up_once_it_has_delivered_the_first_listing() -> None:
+    watch = fresh()
+    watch.delivered("early", "5")
+    assert not watch.caught_up
+    watch.expect([("early", "5"), ("a", "7"), ("b", "9")])
+    assert not watch.caught_up
+    watch.delivered("a", "7")
+    watch.delivered("b", "8")
+    assert not watch.caught_up
+    watch.delivered("b", "9")
+    assert watch.caught_up
+
+
+def test_a_watch_with_nothing_to_deliver_has_caught_up_with_the_first_listing_and_stays_so() -> None:
+    watch = fresh()
+    watch.expect([])
+    watch.expect([("a", "7")])
+    assert watch.caught_up
+
+
+def test_what_was_deleted_before_the_watch_began_is_not_waited_for() -> None:
+    watch = fresh()
+    watch.expect([("seen-going", "7"), ("gone", "8")])
+    watch.delivered("seen-going", "9", deleted=True)
+    assert not watch.caught_up
+    watch.compare([], now=60)
+    assert watch.caught_up

@@ -1,18 +1,24 @@
 """The order of the steps, on a cluster in memory: what is read and written when something is in the way."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from s3sync_operator.api import Reason, Status, Sync, parse_sync
 from s3sync_operator.cluster import EventType, Raw
 from s3sync_operator.desired import Credentials, run_name
-from s3sync_operator.errors import TemporarySyncError
+from s3sync_operator.errors import ConflictError, TemporarySyncError
+from s3sync_operator.metrics import Metrics
 from s3sync_operator.reconcile import Reconciler
 from s3sync_operator.settings import Settings
 from s3sync_operator.status import current_run
 from tests.support import objects
 
 NOON = datetime(2026, 11, 24, 12, 0, 10, tzinfo=UTC)
+KEY = ("kubeflow", "books")
 SETTINGS = Settings(max_attempts=3, start_deadline=600)
 
 
@@ -24,7 +30,11 @@ class MemoryCluster:
         self.jobs: list[Raw] = []
         self.pods: list[Raw] = []
         self.writes: list[str] = []
+        self.events: list[str] = []
         self.refuse_lists: TemporarySyncError | None = None
+        self.refuse_writes: Exception | None = None
+        self.lose_answer = False
+        self.gone = False
 
     @property
     def sync(self) -> Sync:
@@ -60,12 +70,18 @@ class MemoryCluster:
         self.writes.append("delete")
         self.jobs = [job for job in self.jobs if job["metadata"]["name"] != name]
 
-    async def write_status(self, sync: Sync, status: Status) -> None:
+    async def write_status(self, sync: Sync, status: Status) -> bool:
         self.writes.append("status")
+        if self.refuse_writes:
+            raise self.refuse_writes
         self.raw["status"] = status.model_dump(by_alias=True, mode="json")
+        if self.lose_answer:
+            self.lose_answer = False
+            raise TimeoutError
+        return not self.gone
 
     async def post_event(self, sync: Sync, kind: EventType, reason: str, note: str) -> None:
-        return None
+        self.events.append(reason)
 
 
 class OpenGateway:
@@ -73,8 +89,12 @@ class OpenGateway:
         return False
 
 
+def reconciler(cluster: MemoryCluster, metrics: Metrics | None = None) -> Reconciler:
+    return Reconciler(cluster, OpenGateway(), SETTINGS, lambda: NOON, metrics)
+
+
 async def reconcile(cluster: MemoryCluster, now: datetime = NOON) -> float | None:
-    return await Reconciler(cluster, OpenGateway(), SETTINGS, lambda: now).reconcile(("kubeflow", "books"))
+    return await Reconciler(cluster, OpenGateway(), SETTINGS, lambda: now).reconcile(KEY)
 
 
 def job_name(cluster: MemoryCluster) -> str:
@@ -159,3 +179,73 @@ async def test_a_failed_attempt_asks_to_be_looked_at_when_the_next_is_due() -> N
     cluster.pods = [objects.pod_object(job_name(cluster), "Failed", state=objects.terminated(139))]
     assert await reconcile(cluster) == SETTINGS.retry_after(1).total_seconds()
     assert cluster.status.phase == "Retrying"
+
+
+VERIFIED_REPORT = (Path(__file__).parent.parent / "golden/report/verified.json").read_text()
+
+
+async def ended_well() -> MemoryCluster:
+    """Return a cluster with a sync whose job has ended, which its status does not say yet."""
+    cluster = await running()
+    report = json.dumps(json.loads(VERIFIED_REPORT))
+    cluster.pods = [objects.pod_object(job_name(cluster), "Succeeded", state=objects.terminated(0, report))]
+    return cluster
+
+
+def runs_succeeded(metrics: Metrics) -> float | None:
+    labels = {"result": "succeeded", "reason": "Verified"}
+    return metrics.registry.get_sample_value("s3sync_runs_finished_total", labels)
+
+
+async def test_a_run_is_counted_where_its_end_is_written_and_not_again() -> None:
+    cluster, metrics = await ended_well(), Metrics()
+    for _ in range(3):
+        await reconciler(cluster, metrics).reconcile(KEY)
+    assert cluster.status.phase == "Succeeded"
+    assert runs_succeeded(metrics) == 1
+
+
+async def test_an_end_that_could_not_be_written_is_counted_once_it_is() -> None:
+    cluster, metrics = await ended_well(), Metrics()
+    same = reconciler(cluster, metrics)
+    for refusal in (ConflictError("changed"), None):
+        cluster.refuse_writes = refusal
+        await same.reconcile(KEY)
+    assert runs_succeeded(metrics) == 1
+
+
+async def test_an_end_whose_writing_was_not_answered_is_counted_and_told_at_the_next_look() -> None:
+    cluster, metrics = await ended_well(), Metrics()
+    same = reconciler(cluster, metrics)
+    cluster.lose_answer, cluster.events = True, []
+    with pytest.raises(TimeoutError):
+        await same.reconcile(KEY)
+    assert runs_succeeded(metrics) == 0
+    for _ in range(2):
+        await same.reconcile(KEY)
+    assert (runs_succeeded(metrics), cluster.events) == (1, ["Verified"])
+
+
+async def test_an_end_that_failed_to_be_written_is_not_counted_twice() -> None:
+    cluster, metrics = await ended_well(), Metrics()
+    same = reconciler(cluster, metrics)
+    cluster.refuse_writes = OSError("the API server is away")
+    with pytest.raises(OSError, match="away"):
+        await same.reconcile(KEY)
+    cluster.refuse_writes = None
+    await same.reconcile(KEY)
+    assert runs_succeeded(metrics) == 1
+
+
+async def test_the_end_of_a_run_whose_sync_is_gone_is_nobodys_to_count() -> None:
+    cluster, metrics = await ended_well(), Metrics()
+    cluster.gone = True
+    await reconciler(cluster, metrics).reconcile(KEY)
+    assert runs_succeeded(metrics) == 0
+
+
+async def test_an_operator_that_starts_anew_counts_no_run_that_ended_before() -> None:
+    cluster, metrics = await ended_well(), Metrics()
+    await reconcile(cluster)
+    await reconciler(cluster, metrics).reconcile(KEY)
+    assert (cluster.status.phase, runs_succeeded(metrics)) == ("Succeeded", 0)

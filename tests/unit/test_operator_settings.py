@@ -26,6 +26,10 @@ def test_namespaces_are_separated_by_commas() -> None:
         ({"S3SYNC_NAMESPACES": "team-*"}, "--namespaces (S3SYNC_NAMESPACES): 'team-*' is not the name of a namespace"),
         ({"S3SYNC_JOB_IMAGE": ""}, "--job-image (S3SYNC_JOB_IMAGE): '' must be an image reference"),
         ({"S3SYNC_HEALTH_ADDRESS": "h:99999"}, "--health-address (S3SYNC_HEALTH_ADDRESS): 'h:99999' is not host:port"),
+        (
+            {"S3SYNC_METRICS_ADDRESS": ":8081"},
+            "--metrics-address (S3SYNC_METRICS_ADDRESS): ':8081' is not host:port",
+        ),
         ({"S3SYNC_HEALTH_ADDRESS": "8080"}, "--health-address (S3SYNC_HEALTH_ADDRESS): '8080' is not host:port"),
     ],
 )

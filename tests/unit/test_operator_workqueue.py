@@ -1,10 +1,13 @@
 import asyncio
 
+from s3sync_operator.metrics import Metrics
 from s3sync_operator.workqueue import WorkQueue
 
 
-def queue_of(handle: object, concurrency: int = 10, time_limit: float = 5) -> WorkQueue[str]:
-    return WorkQueue(handle, concurrency=concurrency, time_limit=time_limit)  # type: ignore[arg-type]
+def queue_of(
+    handle: object, concurrency: int = 10, time_limit: float = 5, metrics: Metrics | None = None
+) -> WorkQueue[str]:
+    return WorkQueue(handle, concurrency=concurrency, time_limit=time_limit, metrics=metrics)  # type: ignore[arg-type]
 
 
 async def test_a_key_added_often_while_it_is_handled_is_handled_once_more() -> None:
@@ -123,3 +126,43 @@ async def test_a_closed_queue_takes_nothing_more() -> None:
     queue.add("a")
     await asyncio.sleep(0.01)
     assert calls == []
+
+
+async def test_what_waits_and_what_is_worked_on_shows_in_the_metrics() -> None:
+    metrics, go_on, started = Metrics(), asyncio.Event(), asyncio.Event()
+
+    async def handle(_: str) -> None:
+        started.set()
+        await go_on.wait()
+
+    queue = queue_of(handle, concurrency=1, metrics=metrics)
+    for key in ("a", "b", "c"):
+        queue.add(key)
+    await started.wait()
+    value = metrics.registry.get_sample_value
+    assert (value("s3sync_queue_depth"), value("s3sync_reconciles_in_progress")) == (2, 1)
+    assert queue.longest_wait > 0
+    go_on.set()
+    await queue.close()
+    assert (value("s3sync_queue_depth"), value("s3sync_reconciles_in_progress")) == (0, 0)
+    assert value("s3sync_queue_wait_seconds_count") == 3
+    assert value("s3sync_reconciles_total", {"result": "done"}) == 3
+    assert queue.longest_wait == 0
+
+
+async def test_reconciles_count_by_how_they_end() -> None:
+    metrics = Metrics()
+
+    async def end_as_told(key: str) -> float | None:
+        await asyncio.sleep(60 if key == "hang" else 0)
+        if key == "fail":
+            raise OSError
+        return 5 if key == "again" else None
+
+    queue = queue_of(end_as_told, time_limit=0.05, metrics=metrics)
+    for key in ("hang", "fail", "fail", "again", "fine"):
+        await queue._handled(key)
+    results = ("timeout", "error", "requeued", "done")
+    found = [metrics.registry.get_sample_value("s3sync_reconciles_total", {"result": result}) for result in results]
+    assert found == [1, 2, 1, 1]
+    await queue.close()

@@ -9,7 +9,9 @@ import kopf
 
 from s3sync_operator import handlers
 from s3sync_operator.cluster import connect
-from s3sync_operator.errors import NoClusterError
+from s3sync_operator.endpoints import Endpoints, exposition, probe
+from s3sync_operator.errors import StartError
+from s3sync_operator.metrics import Metrics
 from s3sync_operator.settings import Settings, read_settings
 
 _FORMATS = {"plain": kopf.LogFormat.PLAIN, "full": kopf.LogFormat.FULL, "json": kopf.LogFormat.JSON}
@@ -22,26 +24,48 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.getLogger().setLevel(settings.log_level.upper())
     try:
         asyncio.run(run(settings))
-    except NoClusterError as error:
+    except StartError as error:
         sys.exit(f"s3sync-operator: {error}")
 
 
 async def run(settings: Settings) -> None:
     """Run kopf with this operator's handlers until it is told to stop."""
+    metrics, endpoints = Metrics(), Endpoints()
     # Connected once and before kopf starts: without a cluster nothing starts, and the client library leaves a private
     # key in a temporary file where a kubeconfig is loaded twice.
-    api = await connect()
-    await kopf.operator(
-        registry=kopf.get_default_registry(),
-        memo=kopf.Memo(settings=settings, api=api),
-        standalone=True,
-        clusterwide=not settings.namespaces,
-        namespaces=settings.namespaces,
-        liveness_endpoint=f"http://{settings.health_address}/healthz" if settings.health_address else None,
+    api = await connect(metrics)
+    memo = kopf.Memo(settings=settings, metrics=metrics, api=api, endpoints=endpoints)
+    try:
+        await serve(endpoints, settings, memo)
+        await kopf.operator(
+            registry=kopf.get_default_registry(),
+            memo=memo,
+            standalone=True,
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+        )
+    finally:
+        await endpoints.close()
+        await api.close()
+
+
+async def serve(endpoints: Endpoints, settings: Settings, memo: kopf.Memo) -> None:
+    """Answer probes and scrapes; until the service has started, the operator is well but not ready."""
+
+    def unwell() -> str | None:
+        return memo.service.health_complaint() if "service" in memo else None
+
+    def unready() -> str | None:
+        return memo.service.readiness_complaint() if "service" in memo else "the operator is starting"
+
+    probes = {"/healthz": probe(unwell), "/readyz": probe(unready)}
+    await endpoints.serve("--health-address", settings.health_address, probes)
+    await endpoints.serve(
+        "--metrics-address", settings.metrics_address, {"/metrics": exposition(memo.metrics.registry)}
     )
 
 
-__all__ = ["handlers", "main", "run"]
+__all__ = ["handlers", "main", "run", "serve"]
 
 if __name__ == "__main__":
     main()

@@ -16,6 +16,8 @@ from kubernetes.aio.config.config_exception import ConfigException
 from s3sync_operator.api import GROUP, KIND, PLURAL, VERSION, Reason, Status, Sync, parse_sync
 from s3sync_operator.desired import LABEL_SYNC, LABEL_UID, TFJOB_GROUP, TFJOB_PLURAL, TFJOB_VERSION, sync_hash
 from s3sync_operator.errors import ConflictError, NoClusterError, PermanentSyncError, TemporarySyncError
+from s3sync_operator.metrics import Metrics
+from s3sync_operator.tracing import counting
 
 Raw = dict[str, Any]
 EventType = Literal["Normal", "Warning"]
@@ -53,15 +55,16 @@ class Cluster(Protocol):
     async def delete_tfjob(self, namespace: str, name: str) -> None:
         """Delete a TFJob with its pods; one that is gone already is fine."""
 
-    async def write_status(self, sync: Sync, status: Status) -> None:
-        """Replace a sync's status; raises ConflictError where the sync changed since it was read."""
+    async def write_status(self, sync: Sync, status: Status) -> bool:
+        """Replace a sync's status and tell whether the sync was still there; raises ConflictError where it changed
+        since it was read."""
 
     async def post_event(self, sync: Sync, kind: EventType, reason: str, note: str) -> None:
         """Tell people about a transition; one that cannot be posted is logged and forgotten."""
 
 
-async def connect() -> client.ApiClient:
-    """Return a client for the cluster that the pod runs in, else for the one of KUBECONFIG.
+async def connect(metrics: Metrics) -> client.ApiClient:
+    """Return a client for the cluster that the pod runs in, else for the one of KUBECONFIG; its requests are counted.
 
     Raises NoClusterError that says what is missing.
     """
@@ -71,6 +74,7 @@ async def connect() -> client.ApiClient:
     except ConfigException:
         await _load_kubeconfig(settings)
     settings.connection_pool_maxsize = 32
+    settings.trace_configs = [counting(metrics)]
     return client.ApiClient(configuration=settings)
 
 
@@ -201,8 +205,10 @@ class KubernetesCluster:
             if error.status != 404:
                 raise _refused(error) from error
 
-    async def write_status(self, sync: Sync, status: Status) -> None:
-        """Replace a sync's status in one request; raises ConflictError where the sync changed since it was read.
+    async def write_status(self, sync: Sync, status: Status) -> bool:
+        """Replace a sync's status in one request and tell whether the sync was still there.
+
+        Raises ConflictError where the sync changed since it was read.
 
         A merge patch replaces lists whole and drops what is null; the resource version guards against old decisions.
         """
@@ -223,10 +229,11 @@ class KubernetesCluster:
             )
         except ApiException as error:
             if error.status == 404:
-                return
+                return False
             if error.status == 409:
                 raise ConflictError(f"{sync.namespace}/{sync.name} changed meanwhile") from error
             raise
+        return True
 
     async def post_event(self, sync: Sync, kind: EventType, reason: str, note: str) -> None:
         """Tell people about a transition; one that cannot be posted is logged and forgotten."""

@@ -31,5 +31,13 @@ class ConflictError(Exception):
     """The object changed since it was read: read it again and decide anew."""
 
 
-class NoClusterError(Exception):
-    """There is no API server to talk to: the operator cannot start."""
+class StartError(Exception):
+    """The operator cannot start; the text says what is wrong and what to do."""
+
+
+class NoClusterError(StartError):
+    """There is no API server to talk to."""
+
+
+class AddressError(StartError):
+    """An address of the operator's own cannot be listened on."""

@@ -2,27 +2,65 @@
 
 Only `on.event` handlers are used: they write nothing, neither annotations nor finalizers, so a sync can always be
 deleted, and what decides stands in status alone. Under `kopf run -m s3sync_operator.handlers` the settings come from
-the environment; for `-n` of kopf's own, S3SYNC_NAMESPACES says the same.
+the environment; for `-n` of kopf's own, S3SYNC_NAMESPACES says the same, and kopf's `--liveness` is all that is served.
 """
 
+import itertools
 import logging
+from collections.abc import Iterator
 from typing import Any
 
+import aiohttp
 import kopf
 
 from s3sync_operator.api import GROUP, PLURAL, VERSION
 from s3sync_operator.cluster import connect
 from s3sync_operator.desired import LABEL_UID, TFJOB_GROUP, TFJOB_PLURAL, TFJOB_VERSION
+from s3sync_operator.metrics import Metrics
 from s3sync_operator.service import Service
 from s3sync_operator.settings import read_settings
+from s3sync_operator.tracing import counting
+
+
+class EndlessBackoffs:
+    """Seconds between kopf's attempts of a request, without end.
+
+    kopf ends the whole operator once a watch has failed nine times, also where it is refused in one namespace of many
+    and all others are served. Instead it goes on trying, and serves that namespace as soon as it may; an operator that
+    sees nothing at all is restarted by its probe.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((1, 1, 2, 3, 5, 8, 13, 21), itertools.repeat(30))
+
+
+class StaleError(Exception):
+    """The operator no longer sees what happens; raised to kopf's probe so that the kubelet restarts it."""
 
 
 @kopf.on.startup(errors=kopf.ErrorsMode.PERMANENT)
 async def start(settings: kopf.OperatorSettings, memo: Any, **_: object) -> None:
-    """Configure kopf's watches and start the service; `__main__` may give `memo.settings`, `memo.api`."""
-    own = getattr(memo, "settings", None) or read_settings()
+    """Configure kopf's watches and start the service; `__main__` gives `memo.settings`, `memo.metrics`, `memo.api`."""
+    own = memo.get("settings") or read_settings()
     configure(settings, namespaced=bool(own.namespaces))
-    memo.service = await Service.start(own, getattr(memo, "api", None) or await connect())
+    memo.metrics = memo.get("metrics") or Metrics()
+    memo.service = await Service.start(own, memo.get("api") or await connect(memo.metrics), memo.metrics)
+
+
+@kopf.on.login(errors=kopf.ErrorsMode.PERMANENT)
+async def login(memo: Any, **arguments: Any) -> kopf.AiohttpSession | None:
+    """Log kopf's watches in as kopf itself does, in a session whose requests are counted."""
+    found = kopf.login_via_client(**arguments)
+    if found is None:
+        return None
+    connector = aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context())
+    session = aiohttp.ClientSession(
+        connector=connector,
+        headers=found.as_http_headers(),
+        trust_env=bool(found.trust_env),
+        trace_configs=[counting(memo.metrics)],
+    )
+    return kopf.AiohttpSession(server=found.server, aiohttp_session=session)
 
 
 def configure(settings: kopf.OperatorSettings, *, namespaced: bool) -> None:
@@ -37,6 +75,7 @@ def configure(settings: kopf.OperatorSettings, *, namespaced: bool) -> None:
     settings.watching.client_timeout = 310
     settings.watching.connect_timeout = 30
     settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = EndlessBackoffs()
     settings.posting.enabled = False
     settings.watching.label_selectors[f"{TFJOB_PLURAL}.{TFJOB_GROUP}"] = LABEL_UID
     settings.watching.label_selectors["pods"] = LABEL_UID
@@ -44,16 +83,19 @@ def configure(settings: kopf.OperatorSettings, *, namespaced: bool) -> None:
 
 @kopf.on.cleanup()
 async def stop(memo: Any, **_: object) -> None:
-    """Close the service."""
-    if service := getattr(memo, "service", None):
+    """Close the service, and after it what tells of its health."""
+    if service := memo.get("service"):
         await service.close()
+    if endpoints := memo.get("endpoints"):
+        await endpoints.close()
 
 
 @kopf.on.probe(id="watch", errors=kopf.ErrorsMode.PERMANENT)
 async def watch_is_fresh(memo: Any, **_: object) -> str:
-    """Fail the liveness probe once the watch no longer delivers."""
-    service: Service = memo.service
-    return service.check_health()
+    """Fail the probe of `kopf run --liveness` once the watch no longer delivers."""
+    if complaint := memo.service.health_complaint():
+        raise StaleError(complaint)
+    return "the watch delivers"
 
 
 @kopf.on.event(GROUP, VERSION, PLURAL)

@@ -2,6 +2,8 @@
 
 import asyncio
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -20,6 +22,7 @@ from s3sync_operator.api import Reason
 from s3sync_operator.blotting import blot
 from s3sync_operator.desired import NO_AUTH, Credentials
 from s3sync_operator.errors import PermanentSyncError, SyncError, TemporarySyncError
+from s3sync_operator.metrics import Metrics
 
 THREADS = 16
 REGION = "us-east-1"
@@ -38,7 +41,8 @@ class Gateway(Protocol):
 class S3Gateway:
     """Pachyderm's S3 gateway through botocore, in threads; `timeout` (seconds) limits each connection and answer."""
 
-    def __init__(self, timeout: int) -> None:
+    def __init__(self, timeout: int, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or Metrics()
         self._session = botocore.session.Session()
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="gateway")
@@ -73,12 +77,30 @@ class S3Gateway:
             )
 
     def _ensure(self, endpoint: str, bucket: str, credentials: Credentials) -> bool:
+        def counted(operation: str, call: Callable[[], bool]) -> bool:
+            return self._counted(operation, call, lambda error: gateway_error(endpoint, bucket, error))
+
         try:
             client = self._client(endpoint, credentials)
-            return not _exists(client, bucket) and _create(client, bucket)
+            if counted("HeadBucket", lambda: _exists(client, bucket)):
+                return False
+            return counted("CreateBucket", lambda: _create(client, bucket))
         except (BotoCoreError, ClientError, ValueError) as error:
             # The cause stays out of the chain: its text may quote a header, and with it a token.
             raise _blotted(gateway_error(endpoint, bucket, error), credentials) from None
+
+    def _counted(self, operation: str, call: Callable[[], bool], explain: Callable[[Exception], SyncError]) -> bool:
+        begun = time.monotonic()
+        result = "ok"
+        try:
+            answer = call()
+            result = "missing" if operation == "HeadBucket" and not answer else "ok"
+        except (BotoCoreError, ClientError, ValueError) as error:
+            result = explain(error).reason
+            raise
+        finally:
+            self._metrics.gateway_answered(operation, result, time.monotonic() - begun)
+        return answer
 
 
 def _blotted(error: SyncError, credentials: Credentials) -> SyncError:

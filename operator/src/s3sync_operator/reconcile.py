@@ -22,8 +22,10 @@ from s3sync_operator.desired import (
     tfjob,
 )
 from s3sync_operator.errors import ConflictError, PermanentSyncError, TemporarySyncError
+from s3sync_operator.metrics import Metrics
 from s3sync_operator.observed import NOTHING, JobSeen, Observation, job_seen, observe, pod_seen, without_texts
 from s3sync_operator.pachyderm import Gateway
+from s3sync_operator.report import Report
 from s3sync_operator.settings import Settings
 from s3sync_operator.status import Outcome, current_run, invalid_spec_status, is_new, judge, status_after
 
@@ -44,18 +46,28 @@ class Reconciler:
     """Brings one sync at a time closer to what its spec says; idempotent, safe to stop and repeat at any point."""
 
     def __init__(
-        self, cluster: Cluster, gateway: Gateway, settings: Settings, now: Callable[[], datetime] = utc_now
+        self,
+        cluster: Cluster,
+        gateway: Gateway,
+        settings: Settings,
+        now: Callable[[], datetime] = utc_now,
+        metrics: Metrics | None = None,
     ) -> None:
         self._cluster = cluster
         self._gateway = gateway
         self._settings = settings
         self._now = now
+        self._metrics = metrics or Metrics()
+        self._unanswered: dict[tuple[str, str], tuple[Sync, Status, Report | None]] = {}
 
     async def reconcile(self, key: tuple[str, str]) -> float | None:
         """Do what is due for the sync (namespace, name); return the seconds after which to look again, or None."""
+        unanswered = self._unanswered.pop(key, None)
         sync = await self._cluster.get_sync(*key)
         if sync is None:
             return None
+        if unanswered and unanswered[1] == sync.status:
+            await self._tell(*unanswered)
         try:
             return await self._step(sync)
         except ConflictError:
@@ -75,7 +87,7 @@ class Reconciler:
                 return self._until(sync.status.next_attempt_time)
         outcome, seen = await self._advance(sync, sync.spec, run)
         status = status_after(sync, sync.spec, run, outcome, seen, self._now(), self._settings)
-        await self._write(sync, status)
+        await self._write(sync, status, seen.report)
         return self._look_again(outcome, status)
 
     def _look_again(self, outcome: Outcome, status: Status) -> float | None:
@@ -191,11 +203,24 @@ class Reconciler:
         texts = await asyncio.gather(*(self._cluster.pod_log(sync.namespace, name) for name in ended))
         return dict(zip(ended, texts, strict=True))
 
-    async def _write(self, sync: Sync, status: Status) -> None:
-        """Write the status if it says anything new, and post an event if that is a transition."""
+    async def _write(self, sync: Sync, status: Status, report: Report | None = None) -> None:
+        """Write the status if it says anything new, and tell of it."""
         if status == sync.status:
             return
-        await self._cluster.write_status(sync, status)
+        try:
+            written = await self._cluster.write_status(sync, status)
+        except ConflictError:
+            raise
+        except BaseException:
+            # The answer alone may be lost: the next look shows whether there is anything to tell.
+            self._unanswered[sync.namespace, sync.name] = (sync, status, report)
+            raise
+        if written:
+            await self._tell(sync, status, report)
+
+    async def _tell(self, sync: Sync, status: Status, report: Report | None) -> None:
+        """Count what a written status brought to an end, and post an event if people should hear of it."""
+        self._metrics.status_written(sync.status, status, report)
         if event := transition_event(sync.status, status):
             logger.info("%s/%s: %s: %s", sync.namespace, sync.name, event[1], event[2])
             await self._cluster.post_event(sync, *event)

@@ -11,6 +11,25 @@ from pydantic.alias_generators import to_camel
 
 MARK = "s3syncReport"
 
+JOB_REASONS = frozenset(
+    {
+        "Verified",
+        "ContentDiffers",
+        "InvalidArguments",
+        "InputPathNotFound",
+        "InputEmpty",
+        "InputUnreadable",
+        "InvalidKey",
+        "AccessDenied",
+        "BucketNotFound",
+        "EndpointUnreachable",
+        "ServerError",
+        "Terminated",
+        "InternalError",
+    }
+)
+"""The reasons of s3sync-job, by the schema; other images may report others."""
+
 
 class _Part(BaseModel):
     # A newer job may tell more than this operator knows: what it does not know, it passes over.

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -14,6 +14,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from s3sync_operator.cluster import KubernetesCluster
 from s3sync_operator.desired import ANNOTATION_SYNC
 from s3sync_operator.freshness import Freshness
+from s3sync_operator.metrics import Metrics, Phases
 from s3sync_operator.pachyderm import S3Gateway
 from s3sync_operator.reconcile import Reconciler
 from s3sync_operator.settings import Settings
@@ -23,12 +24,9 @@ SyncKey = tuple[str, str]
 # The longest single reconcile: each of its few requests has its own, shorter limit.
 RECONCILE_LIMIT = 180.0
 STALE_AFTER_RESYNCS = 3
+FIRST_RELIST = 0.5
 
 logger = logging.getLogger(__name__)
-
-
-class StaleError(Exception):
-    """The operator no longer sees what happens; raised to the probe so that the kubelet restarts it."""
 
 
 @dataclass
@@ -41,19 +39,21 @@ class Service:
     queue: WorkQueue[SyncKey]
     freshness: Freshness
     settings: Settings
+    metrics: Metrics
+    phases: Phases = field(default_factory=Phases)
     resync: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, settings: Settings, api: ApiClient) -> "Service":
+    async def start(cls, settings: Settings, api: ApiClient, metrics: Metrics) -> "Service":
         """Take over the connection to the cluster and begin the resync."""
         cluster = KubernetesCluster(api, settings.api_timeout)
-        gateway = S3Gateway(settings.gateway_timeout)
-        reconciler = Reconciler(cluster, gateway, settings)
+        gateway = S3Gateway(settings.gateway_timeout, metrics)
+        reconciler = Reconciler(cluster, gateway, settings, metrics=metrics)
         queue: WorkQueue[SyncKey] = WorkQueue(
-            reconciler.reconcile, concurrency=settings.concurrency, time_limit=RECONCILE_LIMIT
+            reconciler.reconcile, concurrency=settings.concurrency, time_limit=RECONCILE_LIMIT, metrics=metrics
         )
         freshness = Freshness(limit=STALE_AFTER_RESYNCS * settings.resync_interval, started=time.monotonic())
-        service = cls(api, cluster, gateway, queue, freshness, settings)
+        service = cls(api, cluster, gateway, queue, freshness, settings, metrics)
         service.resync = asyncio.create_task(service._resync_forever(), name="resync")
         return service
 
@@ -70,8 +70,16 @@ class Service:
         """Take an event of a sync."""
         metadata = raw["metadata"]
         self.freshness.delivered(metadata["uid"], metadata["resourceVersion"], deleted=kind == "DELETED")
-        if kind != "DELETED":
+        if kind == "DELETED":
+            self.phases.forget([metadata["uid"]])
+        else:
+            self._note_phase(raw)
             self.queue.add((metadata["namespace"], metadata["name"]))
+        self.metrics.set_phases(self.phases.values())
+
+    def _note_phase(self, raw: dict[str, Any]) -> None:
+        metadata = raw["metadata"]
+        self.phases.note(metadata["uid"], metadata["resourceVersion"], raw.get("status", {}).get("phase"))
 
     def child_changed(self, raw: dict[str, Any]) -> None:
         """Take an event of a TFJob or a pod: the sync it belongs to is named in its annotation."""
@@ -79,39 +87,75 @@ class Service:
         if name := metadata.get("annotations", {}).get(ANNOTATION_SYNC):
             self.queue.add((metadata["namespace"], name))
 
-    def check_health(self) -> str:
-        """Return what is well; raises StaleError where the operator no longer sees what happens."""
-        if complaint := self.freshness.complaint(time.monotonic()):
-            raise StaleError(complaint)
-        return "the watch delivers"
+    def health_complaint(self) -> str | None:
+        """Return why a restart is due: the operator no longer sees what happens; None while all is well."""
+        return self.freshness.complaint(time.monotonic())
+
+    def readiness_complaint(self) -> str | None:
+        """Return why the operator cannot do its work now; None while it can."""
+        if self.queue.closed:
+            return "the operator is stopping"
+        if not self.freshness.caught_up:
+            return "the watch has not delivered the first listing yet"
+        if (wait := self.queue.longest_wait) > RECONCILE_LIMIT:
+            return f"a sync has waited for {wait:.0f} s to be reconciled"
+        return self.health_complaint()
 
     async def _resync_forever(self) -> None:
         """Look at all syncs at intervals: what the watch missed is queued, and its silence shows in the probe."""
+        await self._expect_first_listing()
         while True:
             await asyncio.sleep(self.settings.resync_interval)
             with contextlib.suppress(asyncio.TimeoutError):
                 async with asyncio.timeout(RECONCILE_LIMIT):
                     await self._resync()
 
-    async def _list(self) -> tuple[list[dict[str, Any]], bool]:
-        """Return the metadata of all syncs, and whether any namespace could be listed: one without rights must not take
-        the others down with it."""
+    async def _expect_first_listing(self) -> None:
+        """Say what the watch must deliver before the operator is ready; the resync sets in after its usual interval,
+        however long the API server takes to answer."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            async with asyncio.timeout(self.settings.resync_interval):
+                pause = FIRST_RELIST
+                while (found := await self._list()) is None:
+                    await asyncio.sleep(pause)
+                    pause *= 2
+                self.freshness.expect(_versions(found))
+
+    async def _list(self) -> list[dict[str, Any]] | None:
+        """Return all syncs, or None where no namespace could be listed: one without rights must not take the others
+        down with it."""
         found: list[dict[str, Any]] = []
-        answered = False
-        for namespace in self.settings.namespaces or (None,):
+        known, refused = self.phases.known(), 0
+        namespaces = self.settings.namespaces or (None,)
+        for namespace in namespaces:
             try:
-                found += [item["metadata"] for item in await self.cluster.list_syncs(namespace)]
-                answered = True
+                found += await self.cluster.list_syncs(namespace)
             except (ApiException, aiohttp.ClientError, TimeoutError) as error:
+                refused += 1
                 logger.warning("the syncs of %s cannot be listed: %s", namespace or "the cluster", error)
-        return found, answered
+        if refused == len(namespaces):
+            return None
+        if not refused:
+            self._listed_all(known, found)
+        return found
+
+    def _listed_all(self, known: frozenset[str], found: list[dict[str, Any]]) -> None:
+        self.phases.forget(known - {item["metadata"]["uid"] for item in found})
+        for item in found:
+            self._note_phase(item)
+        self.metrics.set_phases(self.phases.values())
+        self.metrics.last_resync.set_to_current_time()
 
     async def _resync(self) -> None:
-        found, answered = await self._list()
-        if not answered:
+        found = await self._list()
+        if found is None:
             return
-        listed = ((item["uid"], item["resourceVersion"]) for item in found)
-        missed = set(self.freshness.compare(listed, time.monotonic()))
-        for item in found:
-            if item["uid"] in missed:
-                self.queue.add((item["namespace"], item["name"]))
+        self.freshness.expect(_versions(found))
+        missed = set(self.freshness.compare(_versions(found), time.monotonic()))
+        for metadata in (item["metadata"] for item in found):
+            if metadata["uid"] in missed:
+                self.queue.add((metadata["namespace"], metadata["name"]))
+
+
+def _versions(found: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(item["metadata"]["uid"], item["metadata"]["resourceVersion"]) for item in found]

@@ -44,7 +44,10 @@ class Settings:
     concurrency: int = field(default=64, metadata={"help": "syncs that are reconciled at the same time"})
     health_address: str = field(
         default="0.0.0.0:8080",
-        metadata={"help": "host:port of /healthz; empty serves none"},
+        metadata={"help": "host:port of /healthz and /readyz; empty serves none"},
+    )
+    metrics_address: str = field(
+        default="0.0.0.0:8081", metadata={"help": "host:port of /metrics, for Prometheus; empty serves none"}
     )
     log_format: str = field(default="plain", metadata={"help": "plain, full or json"})
     log_level: str = field(default="info", metadata={"help": "debug, info, warning or error"})
@@ -108,8 +111,8 @@ def _converted(name: str, default: object, raw: str) -> object:
         raise ValueError(f"'{raw}' {rules.ENDPOINT.message}")
     if name == "job_image" and not rules.IMAGE.accepts(raw):
         raise ValueError(f"'{raw}' {rules.IMAGE.message}")
-    if name == "health_address" and raw:
-        _host_and_port(raw)
+    if name in ("health_address", "metrics_address") and raw:
+        host_and_port(raw)
     return raw
 
 
@@ -127,7 +130,8 @@ def _positive(raw: str) -> int:
     return int(raw)
 
 
-def _host_and_port(raw: str) -> tuple[str, int]:
+def host_and_port(raw: str) -> tuple[str, int]:
+    """Return the parts of `host:port`; raises ValueError where it is none."""
     host, _, port = raw.rpartition(":")
     if not host or not port.isdigit() or not 1 <= int(port) <= 65535:
         raise ValueError(f"'{raw}' is not host:port")

@@ -8,6 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from s3sync_operator.metrics import Metrics
+
 Key = TypeVar("Key")
 
 FIRST_DELAY, LONGEST_DELAY = 1.0, 300.0
@@ -23,12 +25,19 @@ class WorkQueue(Generic[Key]):
     """
 
     def __init__(
-        self, handle: Callable[[Key], Awaitable[float | None]], *, concurrency: int, time_limit: float
+        self,
+        handle: Callable[[Key], Awaitable[float | None]],
+        *,
+        concurrency: int,
+        time_limit: float,
+        metrics: Metrics | None = None,
     ) -> None:
         self._handle = handle
+        self._metrics = metrics or Metrics()
         self._slots = asyncio.Semaphore(concurrency)
         self._time_limit = time_limit
         self._working: set[Key] = set()
+        self._waiting: dict[Key, float] = {}
         self._again: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
@@ -45,7 +54,10 @@ class WorkQueue(Generic[Key]):
             self._again.add(key)
             return
         self._working.add(key)
-        task = asyncio.get_running_loop().create_task(self._work(key), name=f"work-{key}")
+        loop = asyncio.get_running_loop()
+        self._waiting[key] = loop.time()
+        self._metrics.queue_depth.set(len(self._waiting))
+        task = loop.create_task(self._work(key), name=f"work-{key}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -56,6 +68,16 @@ class WorkQueue(Generic[Key]):
         if timer := self._timers.pop(key, None):
             timer.cancel()
         self._timers[key] = asyncio.get_running_loop().call_later(delay, self.add, key)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is taken."""
+        return self._closed
+
+    @property
+    def longest_wait(self) -> float:
+        """How long (seconds) the key that has waited longest for a slot has waited by now."""
+        return asyncio.get_running_loop().time() - min(self._waiting.values()) if self._waiting else 0.0
 
     async def close(self, grace: float = 5.0) -> None:
         """Take nothing more, let the handlers under way end within `grace` seconds, then cancel them."""
@@ -71,8 +93,10 @@ class WorkQueue(Generic[Key]):
 
     async def _work(self, key: Key) -> None:
         async with self._slots:
+            self._begun(key)
             try:
-                delay = await self._handled(key)
+                with self._metrics.reconciles_in_progress.track_inprogress():
+                    delay = await self._handled(key)
             finally:
                 self._working.discard(key)
         if key in self._again:
@@ -81,14 +105,27 @@ class WorkQueue(Generic[Key]):
         elif delay is not None:
             self.add_after(key, delay)
 
+    def _begun(self, key: Key) -> None:
+        self._metrics.waited(asyncio.get_running_loop().time() - self._waiting.pop(key))
+        self._metrics.queue_depth.set(len(self._waiting))
+
     async def _handled(self, key: Key) -> float | None:
+        begun = asyncio.get_running_loop().time()
+        result = "error"
         try:
-            async with asyncio.timeout(self._time_limit):
+            async with asyncio.timeout(self._time_limit) as limit:
                 delay = await self._handle(key)
+            result = "done" if delay is None else "requeued"
         except Exception:
-            failures = self._failures[key] = self._failures.get(key, 0) + 1
-            pause = float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 10)))
-            logger.exception("%s: cannot be handled; again in %.0f s", key, pause)
-            return pause
+            result = "timeout" if limit.expired() else "error"
+            return self._pause_after_failure(key)
+        finally:
+            self._metrics.reconciled(result, asyncio.get_running_loop().time() - begun)
         self._failures.pop(key, None)
         return delay
+
+    def _pause_after_failure(self, key: Key) -> float:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        pause = float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 10)))
+        logger.exception("%s: cannot be handled; again in %.0f s", key, pause)
+        return pause

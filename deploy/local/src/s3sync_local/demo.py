@@ -130,6 +130,7 @@ def start_operator(cluster: LocalCluster, endpoint: str) -> Component:
         "S3SYNC_JOB_IMAGE": JOB_IMAGE,
         "S3SYNC_DEFAULT_ENDPOINT": endpoint,
         "S3SYNC_HEALTH_ADDRESS": f"{LOOPBACK}:{free_ports(1)[0]}",
+        "S3SYNC_METRICS_ADDRESS": f"{LOOPBACK}:{free_ports(1)[0]}",
     }
     argv = [sys.executable, "-m", "s3sync_operator"]
     return Component("operator", argv, cluster.logs / "operator.log", environment)

@@ -1,0 +1,290 @@
+"""Pure: what the operator counts, and the names it counts under; `/metrics` shows them.
+
+No label holds the name of anything that users make, so the number of series is bounded. Counters start at zero with
+the process, as Prometheus expects; a run is counted where the status that ends it has been written.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, Info, ProcessCollector
+
+from s3sync_operator import __version__
+from s3sync_operator.api import ConditionType, Phase, Reason, Status
+from s3sync_operator.report import JOB_REASONS, Report
+
+OTHER = "Other"
+"""Stands for any reason that neither the operator nor s3sync-job knows: foreign images may report what they like."""
+
+REASONS = frozenset(Reason) | JOB_REASONS
+NO_ANSWER = "none"
+"""Stands for an HTTP status where no answer came."""
+
+_MILLISECONDS_TO_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_UP_TO_MINUTES = (*_MILLISECONDS_TO_SECONDS, 60, 180)
+_SECONDS_TO_A_DAY = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
+
+
+class ApiRequest(NamedTuple):
+    """Verb and resource of a request to the Kubernetes API, in RBAC's words."""
+
+    verb: str
+    resource: str
+
+
+class Metrics:
+    """All metrics of one operator, in a registry of their own.
+
+    Counters are made with every value of their labels that is known beforehand, so that `rate()` sees the first count.
+    """
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        GCCollector(registry=registry)
+        Info("s3sync_build", "Version of the operator.", registry=registry).info({"version": __version__})
+        self._make_queue(registry)
+        self._make_runs(registry)
+        self._make_requests(registry)
+        self.last_resync = Gauge(
+            "s3sync_last_successful_resync_timestamp_seconds",
+            "When all syncs of all served namespaces were last listed and compared with what the watch delivered.",
+            registry=registry,
+        )
+        self._syncs = Gauge(
+            "s3sync_syncs", "Syncs by phase; Pending are also those without a status.", ["phase"], registry=registry
+        )
+        self.set_phases(())
+
+    def _make_queue(self, registry: CollectorRegistry) -> None:
+        self._reconciles = Counter(
+            "s3sync_reconciles",
+            "Reconciles by result: done, requeued (to be looked at again after a while), error, timeout.",
+            ["result"],
+            registry=registry,
+        )
+        for result in ("done", "requeued", "error", "timeout"):
+            self._reconciles.labels(result)
+        self._reconcile_seconds = Histogram(
+            "s3sync_reconcile_duration_seconds",
+            "How long a reconcile took.",
+            registry=registry,
+            buckets=_UP_TO_MINUTES,
+        )
+        self.reconciles_in_progress = Gauge(
+            "s3sync_reconciles_in_progress", "Syncs that are being reconciled.", registry=registry
+        )
+        self.queue_depth = Gauge("s3sync_queue_depth", "Syncs that wait to be reconciled.", registry=registry)
+        self._queue_wait = Histogram(
+            "s3sync_queue_wait_seconds",
+            "How long a sync waited to be reconciled.",
+            registry=registry,
+            buckets=_UP_TO_MINUTES,
+        )
+
+    def _make_runs(self, registry: CollectorRegistry) -> None:
+        self._runs = Counter(
+            "s3sync_runs_finished",
+            "Runs that ended for good, by result (succeeded, failed) and reason.",
+            ["result", "reason"],
+            registry=registry,
+        )
+        self._runs.labels("succeeded", Reason.VERIFIED.value)
+        self._failed_attempts = Counter(
+            "s3sync_attempts_failed",
+            "Attempts of runs that failed, the last one of a failed run among them, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in sorted({*REASONS, OTHER} - _NO_FAILURES):
+            self._runs.labels("failed", reason)
+            self._failed_attempts.labels(reason)
+        self._run_seconds = Histogram(
+            "s3sync_run_duration_seconds",
+            "From the creation of the last attempt's TFJob to the end of the run, by result.",
+            ["result"],
+            registry=registry,
+            buckets=_SECONDS_TO_A_DAY,
+        )
+        self._files = Counter(
+            "s3sync_job_files",
+            "Files of the jobs' reports by outcome: verified, failed, unfinished (the job ended before).",
+            ["outcome"],
+            registry=registry,
+        )
+        self._bytes = Counter(
+            "s3sync_job_bytes",
+            "Bytes of the jobs' reports by outcome: verified, unverified.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._copied = Counter("s3sync_job_copied_bytes", "Bytes that jobs wrote to Pachyderm.", registry=registry)
+        for outcome in ("verified", "failed", "unfinished"):
+            self._files.labels(outcome)
+        for outcome in ("verified", "unverified"):
+            self._bytes.labels(outcome)
+        for result in ("succeeded", "failed"):
+            self._run_seconds.labels(result)
+
+    def _make_requests(self, registry: CollectorRegistry) -> None:
+        self._kubernetes = Counter(
+            "s3sync_kubernetes_requests",
+            "Requests to the Kubernetes API by verb, resource and HTTP status (none where no answer came).",
+            ["verb", "resource", "code"],
+            registry=registry,
+        )
+        self._kubernetes_seconds = Histogram(
+            "s3sync_kubernetes_request_duration_seconds",
+            "From a request to the Kubernetes API to the head of its answer.",
+            ["verb", "resource"],
+            registry=registry,
+            buckets=_MILLISECONDS_TO_SECONDS,
+        )
+        self._gateway = Counter(
+            "s3sync_gateway_requests",
+            "Calls of Pachyderm's S3 gateway by the operator, by operation and result: ok, missing, or the reason of a "
+            "failure.",
+            ["operation", "result"],
+            registry=registry,
+        )
+        self._gateway_seconds = Histogram(
+            "s3sync_gateway_request_duration_seconds",
+            "How long a call of Pachyderm's S3 gateway took, its retry included.",
+            ["operation"],
+            registry=registry,
+            buckets=_MILLISECONDS_TO_SECONDS,
+        )
+
+    def waited(self, seconds: float) -> None:
+        """Count a sync that waited for its reconcile."""
+        self._queue_wait.observe(seconds)
+
+    def reconciled(self, result: str, seconds: float) -> None:
+        """Count a reconcile; `result` is one of done, requeued, error, timeout."""
+        self._reconciles.labels(result).inc()
+        self._reconcile_seconds.observe(seconds)
+
+    def status_written(self, before: Status, after: Status, report: Report | None) -> None:
+        """Count what a status that was just written brought to an end: an attempt, and with it perhaps the run."""
+        if not _ends_attempt(before, after):
+            return
+        reason = _known(after)
+        if after.phase != Phase.SUCCEEDED:
+            self._failed_attempts.labels(reason).inc()
+        if after.finished:
+            self._count_run("succeeded" if after.phase == Phase.SUCCEEDED else "failed", reason, after)
+        if report:
+            self._count_report(report)
+
+    def _count_run(self, result: str, reason: str, status: Status) -> None:
+        self._runs.labels(result, reason).inc()
+        if status.completion_time and status.start_time:
+            seconds = (status.completion_time - status.start_time).total_seconds()
+            self._run_seconds.labels(result).observe(max(0.0, seconds))
+
+    def _count_report(self, report: Report) -> None:
+        files, size = report.files, report.bytes
+        for outcome, count in (
+            ("verified", files.verified),
+            ("failed", files.failed),
+            ("unfinished", files.total - files.verified - files.failed),
+        ):
+            self._files.labels(outcome).inc(max(0, count))
+        self._bytes.labels("verified").inc(max(0, size.verified))
+        self._bytes.labels("unverified").inc(max(0, size.total - size.verified))
+        self._copied.inc(max(0, size.copied))
+
+    def kubernetes_answered(self, request: ApiRequest, code: str, seconds: float) -> None:
+        """Count a request to the Kubernetes API; `code` is its HTTP status or NO_ANSWER."""
+        self._kubernetes.labels(request.verb, request.resource, code).inc()
+        self._kubernetes_seconds.labels(request.verb, request.resource).observe(seconds)
+
+    def gateway_answered(self, operation: str, result: str, seconds: float) -> None:
+        """Count a call of the S3 gateway; `result` is ok, missing or a Reason."""
+        self._gateway.labels(operation, result).inc()
+        self._gateway_seconds.labels(operation).observe(seconds)
+
+    def set_phases(self, phases: Iterable[Phase]) -> None:
+        """Show how many syncs are in each phase."""
+        counted = list(phases)
+        for phase in Phase:
+            self._syncs.labels(phase.value).set(counted.count(phase))
+
+
+_NO_FAILURES = frozenset({Reason.VERIFIED, Reason.PROGRESSING, Reason.PROGRESSING_WITH_RETRY})
+
+
+def _ends_attempt(before: Status, after: Status) -> bool:
+    """Tell whether the attempt ended with this status: it is over now, and was not over before.
+
+    A run is told by its generation too, since a spec without a digest (it breaks a rule) has no other mark.
+    """
+    if not after.finished and after.phase != Phase.RETRYING:
+        return False
+    return _ended_attempt(before) != _ended_attempt(after)
+
+
+def _ended_attempt(status: Status) -> tuple[object, ...] | None:
+    if not status.finished and status.phase != Phase.RETRYING:
+        return None
+    generation = status.observed_generation if status.run_generation is None else status.run_generation
+    return (status.spec_digest, generation, status.attempt)
+
+
+def _known(status: Status) -> str:
+    ready = status.condition(ConditionType.READY)
+    return ready.reason if ready and ready.reason in REASONS else OTHER
+
+
+class Phases:
+    """The phase of every sync, as the watch delivers it and each listing sets it right."""
+
+    def __init__(self) -> None:
+        self._phases: dict[str, tuple[int, Phase]] = {}
+
+    def note(self, uid: str, version: str, phase: object) -> None:
+        """Take note of a sync's `status.phase`; an older version than the one known tells nothing new."""
+        known = next((item for item in Phase if item == phase), Phase.PENDING)
+        self._phases[uid] = max(self._phases.get(uid, (0, known)), (int(version), known), key=lambda item: item[0])
+
+    def forget(self, uids: Iterable[str]) -> None:
+        """Take note that syncs are gone."""
+        for uid in uids:
+            self._phases.pop(uid, None)
+
+    def known(self) -> frozenset[str]:
+        """Return the uids of the syncs that are known."""
+        return frozenset(self._phases)
+
+    def values(self) -> list[Phase]:
+        """Return the phases, one a sync."""
+        return [phase for _, phase in self._phases.values()]
+
+
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+_RESOURCES = frozenset(
+    {
+        "customresourcedefinitions",
+        "events",
+        "namespaces",
+        "pachydermsyncs",
+        "pachydermsyncs/status",
+        "pods",
+        "pods/log",
+        "secrets",
+        "tfjobs",
+    }
+)
+_PATH = re.compile(r"/(?:api/[^/]+|apis/[^/]+/[^/]+)(?:/namespaces/[^/]+(?=/))?/([^/]+)(?:/([^/]+))?(?:/([^/]+))?/?")
+
+
+def api_request(method: str, path: str, *, watch: bool = False) -> ApiRequest:
+    """Return what a request asks for; paths that name no resource are `discovery`, foreign resources `other`."""
+    found = _PATH.fullmatch(path)
+    if found is None:
+        return ApiRequest(_VERBS.get(method, "get"), "discovery")
+    kind, name, part = found.groups()
+    resource = f"{kind}/{part}" if part else kind
+    read = "watch" if watch else "get" if name else "list"
+    return ApiRequest(_VERBS.get(method, read), resource if resource in _RESOURCES else "other")

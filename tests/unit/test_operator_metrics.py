@@ -1,0 +1,183 @@
+"""What happened, as the samples that Prometheus scrapes."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import generate_latest
+
+from s3sync_operator.api import Condition, ConditionType, Phase, Reason, Status
+from s3sync_operator.metrics import NO_ANSWER, OTHER, REASONS, ApiRequest, Metrics, Phases, api_request
+from s3sync_operator.observed import parse_time
+from s3sync_operator.report import JOB_REASONS, Report, find_report
+
+REPORTS = Path(__file__).parent.parent / "golden" / "report"
+NOON = parse_time("2026-11-24T12:00:00Z")
+
+
+def report(sample: str) -> Report:
+    found = find_report(json.dumps(json.loads((REPORTS / f"{sample}.json").read_text())))
+    assert found
+    return found
+
+
+def status(phase: Phase, reason: str = Reason.PROGRESSING, *, attempt: int = 1, **more: Any) -> Status:
+    ready = Condition(
+        type=ConditionType.READY,
+        status="True" if phase == Phase.SUCCEEDED else "False",
+        reason=reason,
+        message="m",
+        last_transition_time=NOON,
+        observed_generation=1,
+    )
+    run: dict[str, Any] = {"observed_generation": 1, "run_generation": 1, "spec_digest": "d"}
+    return Status(phase=phase, attempt=attempt, conditions=(ready,), **run | more)
+
+
+RUNNING = status(Phase.RUNNING)
+VERIFIED = status(Phase.SUCCEEDED, Reason.VERIFIED, start_time=NOON, completion_time=NOON + timedelta(seconds=7))
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def failed(metrics: Metrics, reason: str) -> float | None:
+    return value(metrics, "s3sync_attempts_failed_total", reason=reason)
+
+
+def test_a_run_that_is_verified_counts_with_its_duration_files_and_bytes() -> None:
+    metrics, told = Metrics(), report("verified")
+    metrics.status_written(RUNNING, VERIFIED, told)
+    assert value(metrics, "s3sync_runs_finished_total", result="succeeded", reason="Verified") == 1
+    assert value(metrics, "s3sync_run_duration_seconds_sum", result="succeeded") == 7
+    assert value(metrics, "s3sync_job_files_total", outcome="verified") == told.files.verified > 0
+    assert value(metrics, "s3sync_job_bytes_total", outcome="verified") == told.bytes.verified > 0
+    assert value(metrics, "s3sync_job_copied_bytes_total") == told.bytes.copied > 0
+
+
+def test_a_status_written_again_counts_nothing_again() -> None:
+    metrics = Metrics()
+    metrics.status_written(RUNNING, VERIFIED, report("verified"))
+    before = generate_latest(metrics.registry)
+    metrics.status_written(VERIFIED, VERIFIED.model_copy(update={"observed_generation": 2}), report("verified"))
+    metrics.status_written(status(Phase.STARTING), RUNNING, None)
+    after = generate_latest(metrics.registry)
+    assert [line for line in after.splitlines() if b"s3sync" in line] == [
+        line for line in before.splitlines() if b"s3sync" in line
+    ]
+
+
+def test_each_failed_attempt_counts_once_and_the_run_once_at_its_end() -> None:
+    metrics, reason = Metrics(), Reason.ENDPOINT_UNREACHABLE
+    written = [
+        status(Phase.STARTING),
+        status(Phase.RETRYING, reason, attempt=1),
+        status(Phase.RETRYING, reason, attempt=2),
+        status(Phase.RUNNING, attempt=3),
+        status(Phase.FAILED, reason, attempt=3),
+    ]
+    for before, after in zip([Status(), *written], written, strict=False):
+        metrics.status_written(before, after, None)
+    assert failed(metrics, reason) == 3
+    assert value(metrics, "s3sync_runs_finished_total", result="failed", reason=reason) == 1
+    assert value(metrics, "s3sync_runs_finished_total", result="succeeded", reason="Verified") == 0
+
+
+def test_the_next_run_of_a_sync_counts_anew() -> None:
+    metrics = Metrics()
+    metrics.status_written(RUNNING, VERIFIED, None)
+    metrics.status_written(VERIFIED, status(Phase.STARTING, spec_digest="e", run_generation=2), None)
+    metrics.status_written(status(Phase.STARTING, spec_digest="e"), VERIFIED, None)
+    assert value(metrics, "s3sync_runs_finished_total", result="succeeded", reason="Verified") == 2
+
+
+def test_files_that_a_failed_job_did_not_come_to_are_unfinished() -> None:
+    metrics, told = Metrics(), report("content-differs")
+    files = told.files.model_copy(update={"total": 10, "verified": 3, "failed": 2})
+    size = told.bytes.model_copy(update={"total": 100, "verified": 30, "copied": 60})
+    told = told.model_copy(update={"files": files, "bytes": size})
+    metrics.status_written(RUNNING, status(Phase.FAILED, "ContentDiffers"), told)
+    found = [value(metrics, "s3sync_job_files_total", outcome=item) for item in ("verified", "failed", "unfinished")]
+    assert found == [3, 2, 5]
+    assert value(metrics, "s3sync_job_bytes_total", outcome="unverified") == 70
+    assert value(metrics, "s3sync_job_copied_bytes_total") == 60
+
+
+def test_a_foreign_images_reason_makes_no_series_of_its_own() -> None:
+    metrics = Metrics()
+    metrics.status_written(RUNNING, status(Phase.FAILED, "MadeUpByAnImage"), None)
+    assert failed(metrics, OTHER) == 1
+    assert b"MadeUpByAnImage" not in generate_latest(metrics.registry)
+
+
+def test_the_reasons_of_the_job_are_those_of_its_schema() -> None:
+    schema = json.loads((REPORTS / "schema.json").read_text())
+    assert frozenset(schema["properties"]["reason"]["enum"]) == JOB_REASONS
+
+
+def test_every_reason_has_a_series_before_it_first_happens() -> None:
+    metrics = Metrics()
+    quiet = {Reason.VERIFIED, Reason.PROGRESSING, Reason.PROGRESSING_WITH_RETRY}
+    assert all(failed(metrics, reason) == 0 for reason in {*REASONS, OTHER} - quiet)
+    assert value(metrics, "s3sync_build_info", version="0.1.0") == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "watch", "found"),
+    [
+        ("GET", "/apis/sync.pachyderm.io/v1alpha1/pachydermsyncs", False, ("list", "pachydermsyncs")),
+        ("GET", "/apis/sync.pachyderm.io/v1alpha1/namespaces/a/pachydermsyncs", True, ("watch", "pachydermsyncs")),
+        ("GET", "/apis/sync.pachyderm.io/v1alpha1/namespaces/a/pachydermsyncs/b", False, ("get", "pachydermsyncs")),
+        (
+            "PATCH",
+            "/apis/sync.pachyderm.io/v1alpha1/namespaces/a/pachydermsyncs/b/status",
+            False,
+            ("patch", "pachydermsyncs/status"),
+        ),
+        ("POST", "/apis/kubeflow.org/v1/namespaces/a/tfjobs", False, ("create", "tfjobs")),
+        ("DELETE", "/apis/kubeflow.org/v1/namespaces/a/tfjobs/b", False, ("delete", "tfjobs")),
+        ("GET", "/api/v1/namespaces/a/pods/b/log", False, ("get", "pods/log")),
+        ("GET", "/api/v1/pods", True, ("watch", "pods")),
+        ("GET", "/api/v1/namespaces", False, ("list", "namespaces")),
+        ("GET", "/api/v1/namespaces/a", False, ("get", "namespaces")),
+        ("GET", "/api/v1/namespaces/a/configmaps/b", False, ("get", "other")),
+        ("GET", "/apis/kubeflow.org/v1", False, ("get", "discovery")),
+        ("GET", "/apis", False, ("get", "discovery")),
+        ("GET", "/api", False, ("get", "discovery")),
+    ],
+)
+def test_a_request_is_counted_by_verb_and_resource_in_rbacs_words(
+    method: str, path: str, watch: bool, found: tuple[str, str]
+) -> None:
+    assert api_request(method, path, watch=watch) == ApiRequest(*found)
+
+
+def test_requests_without_an_answer_are_counted_too() -> None:
+    metrics = Metrics()
+    request = ApiRequest("create", "tfjobs")
+    metrics.kubernetes_answered(request, "201", 0.2)
+    metrics.kubernetes_answered(request, NO_ANSWER, 30)
+    assert value(metrics, "s3sync_kubernetes_requests_total", verb="create", resource="tfjobs", code="none") == 1
+    assert value(metrics, "s3sync_kubernetes_request_duration_seconds_count", verb="create", resource="tfjobs") == 2
+
+
+def test_every_phase_has_its_number_of_syncs_and_a_sync_without_status_is_pending() -> None:
+    metrics, phases = Metrics(), Phases()
+    for uid, phase in (("a", "Running"), ("b", "Running"), ("c", None), ("d", "FromTheFuture")):
+        phases.note(uid, "7", phase)
+    metrics.set_phases(phases.values())
+    assert value(metrics, "s3sync_syncs", phase="Running") == 2
+    assert value(metrics, "s3sync_syncs", phase="Pending") == 2
+    assert value(metrics, "s3sync_syncs", phase="Failed") == 0
+
+
+def test_a_listing_older_than_the_watch_does_not_turn_a_phase_back() -> None:
+    phases = Phases()
+    phases.note("a", "9", "Succeeded")
+    phases.note("a", "8", "Running")
+    assert phases.values() == [Phase.SUCCEEDED]
+    phases.forget(["a"])
+    assert phases.values() == []
