@@ -18,20 +18,23 @@ from s3sync_operator.cluster import connect
 from s3sync_operator.desired import LABEL_UID, TFJOB_GROUP, TFJOB_PLURAL, TFJOB_VERSION
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.service import Service
-from s3sync_operator.settings import read_settings
+from s3sync_operator.settings import Settings, read_settings
 from s3sync_operator.tracing import counting
 
 
 class EndlessBackoffs:
-    """Seconds between kopf's attempts of a request, without end.
+    """Seconds between kopf's attempts of a request: 1, then doubling up to `longest`, without end.
 
     kopf ends the whole operator once a watch has failed nine times, also where it is refused in one namespace of many
     and all others are served. Instead it goes on trying, and serves that namespace as soon as it may; an operator that
     sees nothing at all is restarted by its probe.
     """
 
+    def __init__(self, longest: float) -> None:
+        self._longest = longest
+
     def __iter__(self) -> Iterator[float]:
-        return itertools.chain((1, 1, 2, 3, 5, 8, 13, 21), itertools.repeat(30))
+        return (min(self._longest, 2.0 ** min(attempt, 10)) for attempt in itertools.count())
 
 
 class StaleError(Exception):
@@ -42,7 +45,7 @@ class StaleError(Exception):
 async def start(settings: kopf.OperatorSettings, memo: Any, **_: object) -> None:
     """Configure kopf's watches and start the service; `__main__` gives `memo.settings`, `memo.metrics`, `memo.api`."""
     own = memo.get("settings") or read_settings()
-    configure(settings, namespaced=bool(own.namespaces))
+    configure(settings, own)
     memo.metrics = memo.get("metrics") or Metrics()
     memo.service = await Service.start(own, memo.get("api") or await connect(memo.metrics), memo.metrics)
 
@@ -63,19 +66,19 @@ async def login(memo: Any, **arguments: Any) -> kopf.AiohttpSession | None:
     return kopf.AiohttpSession(server=found.server, aiohttp_session=session)
 
 
-def configure(settings: kopf.OperatorSettings, *, namespaced: bool) -> None:
+def configure(settings: kopf.OperatorSettings, own: Settings) -> None:
     """Give every watch a limit (seconds), and have the server send only the children of syncs."""
     # At their debug level these write request headers and Secrets, and with them tokens.
     for name in ("botocore", "urllib3", "kubernetes"):
         logging.getLogger(name).setLevel(logging.INFO)
     # Rights in single namespaces do not go so far as to list namespaces and definitions, and kopf 1.45 tries for
     # minutes before it watches without.
-    settings.scanning.disabled = namespaced
+    settings.scanning.disabled = bool(own.namespaces)
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 310
     settings.watching.connect_timeout = 30
     settings.networking.request_timeout = 30
-    settings.networking.error_backoffs = EndlessBackoffs()
+    settings.networking.error_backoffs = EndlessBackoffs(longest=own.resync_interval)
     settings.posting.enabled = False
     settings.watching.label_selectors[f"{TFJOB_PLURAL}.{TFJOB_GROUP}"] = LABEL_UID
     settings.watching.label_selectors["pods"] = LABEL_UID
