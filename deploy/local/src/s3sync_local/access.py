@@ -12,8 +12,10 @@ from s3sync_local.pki import Authority, KeyPair, write_private
 ADMIN = "admin"
 NODE_USER = "local-node"
 
-IDENTITIES = (
-    # File name of the kubeconfig, user, groups.
+Identity = tuple[str, str, tuple[str, ...]]
+"""File name of the kubeconfig, user, groups."""
+
+IDENTITIES: tuple[Identity, ...] = (
     (ADMIN, "kubernetes-admin", ("system:masters",)),
     ("kube-controller-manager", "system:kube-controller-manager", ()),
     ("training-operator", training_operator.USER, ("system:serviceaccounts", "system:authenticated")),

@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from s3sync_local import access, components, statedir
-from s3sync_local.binaries import Binaries, ensure_binaries
+from s3sync_local.binaries import Binaries, ensure_binaries, find_kubectl
 from s3sync_local.components import Layout
 from s3sync_local.errors import ComponentError, KubectlError
 from s3sync_local.gobuild import Progress
@@ -29,32 +30,17 @@ def no_progress(_text: str) -> None:
     """Take a progress line and show it to nobody."""
 
 
-class LocalCluster:
-    """A real Kubernetes on the loopback interface: etcd, API server, controllers, training-operator, a node.
+class Cluster(ABC):
+    """A cluster on this machine, run by a keeper process of its own; subclasses say which.
 
     state_dir must be absent or empty; without one a directory in the cache is used. Either is removed at the stop.
-    images says which directories stand for which container images, as a mapping or as the node's catalogue file.
-    With detach the cluster stays when this process ends, until `python -m s3sync_local down`.
-
     start() raises LocalClusterError's subclasses and then leaves nothing running; only the logs stay.
     """
 
-    def __init__(
-        self,
-        state_dir: Path | None = None,
-        *,
-        training_operator: bool = True,
-        node: bool = True,
-        images: Mapping[str, Image] | Path | None = None,
-        detach: bool = False,
-        progress: Progress = no_progress,
-    ) -> None:
-        self._given_state_dir = state_dir
-        self._training_operator, self._node, self._images = training_operator, node, images
-        self._detach, self._progress = detach, progress
+    def __init__(self, state_dir: Path | None, progress: Progress) -> None:
+        self._given_state_dir, self._progress = state_dir, progress
         self._keeper: KeeperProcess | None = None
         self._layout: Layout | None = None
-        self._binaries: Binaries | None = None
         self._server = ""
 
     def __enter__(self) -> Self:
@@ -65,6 +51,14 @@ class LocalCluster:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
     ) -> None:
         self.stop()
+
+    @abstractmethod
+    def _provide(self) -> None:
+        """Check and build what the cluster needs, before anything starts."""
+
+    @abstractmethod
+    def _keep(self, layout: Layout, lock: int) -> KeeperProcess:
+        """Start the keeper of this cluster."""
 
     @property
     def state_dir(self) -> Path:
@@ -100,12 +94,7 @@ class LocalCluster:
     @property
     def kubectl_path(self) -> Path:
         """The kubectl that belongs to this cluster's version."""
-        return self._started_binaries().kubectl
-
-    @property
-    def manifests(self) -> Path:
-        """The folder of the training-operator's own manifests; `training_operator.CRD` and its like are paths in it."""
-        return self._started_binaries().manifests
+        return find_kubectl()
 
     def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
         """Return the kubeconfig of any user in any groups, who may do what RBAC grants them and no more."""
@@ -152,7 +141,7 @@ class LocalCluster:
 
     def start(self) -> None:
         """Build what is missing, start all components and return when all are ready."""
-        self._binaries = ensure_binaries(self._progress)
+        self._provide()
         clusters_dir().mkdir(parents=True, exist_ok=True)
         statedir.sweep(clusters_dir())
         root = self._given_state_dir or Path(tempfile.mkdtemp(dir=clusters_dir(), prefix=f"{os.getpid()}-"))
@@ -160,7 +149,7 @@ class LocalCluster:
         self._layout = Layout(root.resolve())
         try:
             self._layout.logs.mkdir()
-            self._keeper = KeeperProcess(self._keeper_flags(self._layout), self._layout.logs / "keeper.log", lock)
+            self._keeper = self._keep(self._layout, lock)
             self._server = self._keeper.wait_until_ready(self._progress, START_SECONDS)
         except BaseException:
             self.stop()
@@ -174,15 +163,49 @@ class LocalCluster:
         if keeper is not None and self._layout is not None and keeper.stop():
             statedir.remove(self._layout.root)
 
+    def _started_layout(self) -> Layout:
+        if self._layout is None:
+            raise ComponentError(NOT_STARTED)
+        return self._layout
+
+
+class LocalCluster(Cluster):
+    """A real Kubernetes on the loopback interface: etcd, API server, controllers, training-operator, a node.
+
+    images says which directories stand for which container images, as a mapping or as the node's catalogue file.
+    With detach the cluster stays when this process ends, until `python -m s3sync_local down`.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path | None = None,
+        *,
+        training_operator: bool = True,
+        node: bool = True,
+        images: Mapping[str, Image] | Path | None = None,
+        detach: bool = False,
+        progress: Progress = no_progress,
+    ) -> None:
+        super().__init__(state_dir, progress)
+        self._training_operator, self._node, self._images = training_operator, node, images
+        self._detach = detach
+        self._binaries: Binaries | None = None
+
+    @property
+    def manifests(self) -> Path:
+        """The folder of the training-operator's own manifests; `training_operator.CRD` and its like are paths in it."""
+        return self._started_binaries().manifests
+
     def leave(self) -> None:
         """Let go of a detached cluster: it goes on without this process, until `python -m s3sync_local down`."""
         if self._detach:
             self._keeper = None
 
-    def _started_layout(self) -> Layout:
-        if self._layout is None:
-            raise ComponentError(NOT_STARTED)
-        return self._layout
+    def _provide(self) -> None:
+        self._binaries = ensure_binaries(self._progress)
+
+    def _keep(self, layout: Layout, lock: int) -> KeeperProcess:
+        return KeeperProcess("s3sync_local.keeper", self._keeper_flags(layout), layout.logs / "keeper.log", lock)
 
     def _started_binaries(self) -> Binaries:
         if self._binaries is None:

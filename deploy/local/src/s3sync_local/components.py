@@ -1,5 +1,6 @@
 """The command lines of the cluster's components: pure, so that what runs can be read and tested in one place."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -126,12 +127,14 @@ def etcd_flags(layout: Layout, ports: Ports) -> list[str]:
     ]
 
 
-def apiserver_flags(layout: Layout, ports: Ports) -> list[str]:
-    """Return kube-apiserver's flags: the defaults of a real cluster, on the loopback interface, with an audit log."""
+def apiserver_flags(layout: Layout, ports: Ports, node_address: str | None = None) -> list[str]:
+    """Return kube-apiserver's flags: the defaults of a real cluster, with an audit log.
+
+    It serves the loopback interface, or with a node's address everybody in the network namespace, pods too.
+    """
     pki = layout.pki
     return [
-        f"--bind-address={LOOPBACK}",
-        f"--advertise-address={LOOPBACK}",
+        *_reach_flags(layout, node_address),
         f"--secure-port={ports.api}",
         f"--etcd-servers=https://{LOOPBACK}:{ports.etcd}",
         f"--etcd-cafile={pki / 'ca.crt'}",
@@ -146,8 +149,6 @@ def apiserver_flags(layout: Layout, ports: Ports) -> list[str]:
         f"--service-cluster-ip-range={SERVICE_RANGE}",
         "--authorization-mode=Node,RBAC",
         "--allow-privileged=true",
-        # The endpoints of the `kubernetes` Service must not be a loopback address, and nobody here needs them.
-        "--endpoint-reconciler-type=none",
         # Logs are fetched from the local node by its address.
         "--kubelet-preferred-address-types=InternalIP",
         f"--kubelet-client-certificate={pki / 'kubelet-client.crt'}",
@@ -158,11 +159,27 @@ def apiserver_flags(layout: Layout, ports: Ports) -> list[str]:
     ]
 
 
-def controller_manager_flags(layout: Layout) -> list[str]:
-    """Return kube-controller-manager's flags: only the controllers that these clusters need, and no port."""
+def _reach_flags(layout: Layout, node_address: str | None) -> list[str]:
+    if node_address is not None:
+        return [
+            "--bind-address=0.0.0.0",
+            f"--advertise-address={node_address}",
+            f"--kubelet-certificate-authority={layout.pki / 'ca.crt'}",
+            "--enable-admission-plugins=NodeRestriction",
+        ]
+    return [
+        f"--bind-address={LOOPBACK}",
+        f"--advertise-address={LOOPBACK}",
+        # The endpoints of the `kubernetes` Service must not be a loopback address, and nobody here needs them.
+        "--endpoint-reconciler-type=none",
+    ]
+
+
+def controller_manager_flags(layout: Layout, controllers: Sequence[str] = CONTROLLERS) -> list[str]:
+    """Return kube-controller-manager's flags: the controllers that a cluster needs, and no port."""
     return [
         f"--kubeconfig={layout.kubeconfig('kube-controller-manager')}",
-        f"--controllers={','.join(CONTROLLERS)}",
+        f"--controllers={','.join(controllers)}",
         "--use-service-account-credentials",
         f"--service-account-private-key-file={layout.pki / 'service-account.key'}",
         f"--root-ca-file={layout.pki / 'ca.crt'}",

@@ -14,6 +14,7 @@ import shutil
 import signal
 import ssl
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from s3sync_local.components import LOOPBACK, Layout, Ports
 from s3sync_local.errors import ComponentError, LocalClusterError
 from s3sync_local.pki import Authority, service_account_key, write_private
 from s3sync_local.processes import become_subreaper, free_ports
-from s3sync_local.supervisor import StopRequested, Supervisor
+from s3sync_local.supervisor import STEP_SECONDS, StopRequested, Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +51,16 @@ class Plan:
     images: Path = Path(os.devnull)
 
 
-class Keeper:
-    """Runs one cluster from its start to its end; `run` returns the exit code."""
+class Keeper(ABC):
+    """Runs one cluster from its start to its end; `run` returns the exit code. Subclasses say what a start is."""
 
-    def __init__(self, plan: Plan, binaries: Binaries, tell: Tell) -> None:
-        self._plan, self._layout, self._binaries, self._tell = plan, plan.layout, binaries, tell
-        self._supervisor = Supervisor(plan.layout.logs, plan.owner)
+    def __init__(self, layout: Layout, owner: int | None, binaries: Binaries, tell: Tell) -> None:
+        self._layout, self._binaries, self._tell = layout, binaries, tell
+        self._supervisor = Supervisor(layout.logs, owner)
+
+    @abstractmethod
+    def _start(self, ports: Ports) -> None:
+        """Start all components and return when all are ready; raises ComponentError."""
 
     def run(self) -> int:
         """Start all, stay until told to stop, stop all in order, and remove the state directory."""
@@ -70,7 +75,7 @@ class Keeper:
             self._tell("failed", str(error))
         finally:
             _ignore_signals()
-            self._supervisor.stop()
+            self._stop()
             statedir.remove(self._layout.root, keep_logs=failed)
         return int(failed)
 
@@ -82,18 +87,76 @@ class Keeper:
     def _start_with_other_ports_if_taken(self) -> None:
         for attempt in range(1, START_ATTEMPTS + 1):
             try:
-                self._start(Ports(*free_ports(Ports.COUNT)))
+                self._start(self._ports())
             except ComponentError as error:
                 if attempt == START_ATTEMPTS or PORT_TAKEN not in str(error):
                     raise
                 self._tell("progress", "another program took a port meanwhile; starting again with other ports")
-                self._supervisor.stop()
+                self._stop()
             else:
                 return
 
+    def _ports(self) -> Ports:
+        return Ports(*free_ports(Ports.COUNT))
+
+    def _stop(self) -> None:
+        self._supervisor.stop()
+
+    def _launch_api(self, ports: Ports, node_address: str | None = None) -> None:
+        self._tell("progress", "starting etcd and kube-apiserver")
+        self._supervisor.launch("etcd", [str(self._binaries.etcd), *components.etcd_flags(self._layout, ports)])
+        flags = components.apiserver_flags(self._layout, ports, node_address)
+        self._supervisor.launch("kube-apiserver", [str(self._binaries.kube_apiserver), *flags])
+
+    def _wait_for_api(self, ports: Ports) -> None:
+        context = ssl.create_default_context(cafile=str(self._layout.pki / "ca.crt"))
+        self._supervisor.until(
+            lambda: is_ready(http.client.HTTPSConnection(LOOPBACK, ports.api, timeout=5, context=context)),
+            "kube-apiserver did not become ready",
+        )
+
+    def _launch_controllers(self, controllers: Sequence[str] = components.CONTROLLERS) -> None:
+        """Start the controllers after TFJobs are defined: the garbage collector looks for new kinds only every 30 s."""
+        flags = components.controller_manager_flags(self._layout, controllers)
+        self._supervisor.launch("kube-controller-manager", [str(self._binaries.kube_controller_manager), *flags])
+
+    def _wait_for(self, target: str, condition: str = "") -> None:
+        for wanted in components.wait_flags(condition):
+            self._kubectl("wait", wanted, target, f"--timeout={WAIT_SECONDS}s")
+
+    def _apply(self, objects: Sequence[object], files: Sequence[Path] = ()) -> None:
+        manifest = self._layout.root / "apply.json"
+        write_private(manifest, json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}).encode())
+        self._kubectl("apply", "--server-side", *[f"--filename={path}" for path in (manifest, *files)])
+        manifest.unlink()
+
+    def _kubectl(self, *arguments: str, seconds: float = STEP_SECONDS) -> None:
+        command = [str(self._binaries.kubectl), *components.kubectl_flags(self._layout), *arguments]
+        self._supervisor.run("kubectl", command, " ".join(arguments[:3]), seconds)
+
+    def _become_ready(self, ports: Ports) -> None:
+        info = {
+            "server": ports.server,
+            "kubeconfig": str(self._layout.kubeconfig(access.ADMIN)),
+            "components": self._supervisor.pids(),
+        }
+        part = self._layout.info.with_suffix(".part")
+        part.write_text(json.dumps(info))
+        part.rename(self._layout.info)
+        self._tell("ready", ports.server)
+
+
+class LocalKeeper(Keeper):
+    """Runs a cluster whose pods are processes."""
+
+    def __init__(self, plan: Plan, binaries: Binaries, tell: Tell) -> None:
+        super().__init__(plan.layout, plan.owner, binaries, tell)
+        self._plan = plan
+
     def _start(self, ports: Ports) -> None:
         prepare(self._layout, ports)
-        self._start_api(ports)
+        self._launch_api(ports)
+        self._wait_for_api(ports)
         if self._plan.node:
             self._launch_node(self._plan.node)
         if self._plan.training_operator:
@@ -104,24 +167,7 @@ class Keeper:
         if self._plan.node:
             self._wait_for(f"node/{self._plan.node}", "Ready")
         self._wait_for("serviceaccount/default")
-        self._write_info(ports)
-        self._tell("ready", ports.server)
-
-    def _start_api(self, ports: Ports) -> None:
-        self._tell("progress", "starting etcd and kube-apiserver")
-        self._supervisor.launch("etcd", [str(self._binaries.etcd), *components.etcd_flags(self._layout, ports)])
-        apiserver = [str(self._binaries.kube_apiserver), *components.apiserver_flags(self._layout, ports)]
-        self._supervisor.launch("kube-apiserver", apiserver)
-        context = ssl.create_default_context(cafile=str(self._layout.pki / "ca.crt"))
-        self._supervisor.until(
-            lambda: is_ready(http.client.HTTPSConnection(LOOPBACK, ports.api, timeout=5, context=context)),
-            "kube-apiserver did not become ready",
-        )
-
-    def _launch_controllers(self) -> None:
-        """Start the controllers after TFJobs are defined: the garbage collector looks for new kinds only every 30 s."""
-        manager = [str(self._binaries.kube_controller_manager), *components.controller_manager_flags(self._layout)]
-        self._supervisor.launch("kube-controller-manager", manager)
+        self._become_ready(ports)
 
     def _start_training_operator(self, ports: Ports) -> None:
         waiting = "training-operator could not start while another local cluster starts its own"
@@ -152,33 +198,17 @@ class Keeper:
         flags = components.node_flags(self._layout, name, self._plan.images)
         self._supervisor.launch("local-node", [sys.executable, "-P", "-m", "s3sync_local.node", *flags])
 
-    def _wait_for(self, target: str, condition: str = "") -> None:
-        for wanted in components.wait_flags(condition):
-            self._kubectl("wait", wanted, target, f"--timeout={WAIT_SECONDS}s")
 
-    def _apply(self, objects: Sequence[object], files: Sequence[Path] = ()) -> None:
-        manifest = self._layout.root / "apply.json"
-        write_private(manifest, json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}).encode())
-        self._kubectl("apply", "--server-side", *[f"--filename={path}" for path in (manifest, *files)])
-        manifest.unlink()
+def prepare(
+    layout: Layout,
+    ports: Ports,
+    identities: Sequence[access.Identity] = access.IDENTITIES,
+    addresses: Sequence[str] = (),
+) -> Authority:
+    """Write certificates, kubeconfigs and the audit policy below the state directory; return who signs for it.
 
-    def _kubectl(self, *arguments: str) -> None:
-        command = [str(self._binaries.kubectl), *components.kubectl_flags(self._layout), *arguments]
-        self._supervisor.run("kubectl", command, " ".join(arguments[:3]))
-
-    def _write_info(self, ports: Ports) -> None:
-        info = {
-            "server": ports.server,
-            "kubeconfig": str(self._layout.kubeconfig(access.ADMIN)),
-            "components": self._supervisor.pids(),
-        }
-        part = self._layout.info.with_suffix(".part")
-        part.write_text(json.dumps(info))
-        part.rename(self._layout.info)
-
-
-def prepare(layout: Layout, ports: Ports) -> None:
-    """Write certificates, kubeconfigs and the audit policy below the state directory."""
+    addresses are names and addresses of the API server besides those that it has in every cluster.
+    """
     shutil.rmtree(layout.etcd_data, ignore_errors=True)  # From an attempt whose ports were taken.
     for folder in (layout.pki, layout.logs, layout.kubeconfigs):
         folder.mkdir(exist_ok=True)
@@ -186,12 +216,13 @@ def prepare(layout: Layout, ports: Ports) -> None:
     authority.pair().write(layout.pki, "ca")
     authority.server("etcd", [LOOPBACK]).write(layout.pki, "etcd")
     names = [LOOPBACK, components.SERVICE_IP, "localhost", "kubernetes", "kubernetes.default.svc"]
-    authority.server("kube-apiserver", names).write(layout.pki, "apiserver")
+    authority.server("kube-apiserver", [*names, *addresses]).write(layout.pki, "apiserver")
     authority.user("kube-apiserver-kubelet-client", ["system:masters"]).write(layout.pki, "kubelet-client")
     write_private(layout.pki / "service-account.key", service_account_key())
     layout.audit_policy.write_text(json.dumps(components.audit_policy()))
-    for name, user, groups in access.IDENTITIES:
+    for name, user, groups in identities:
         access.write_kubeconfig(layout, ports.server, name, user, groups)
+    return authority
 
 
 def is_ready(connection: http.client.HTTPConnection) -> bool:
@@ -226,13 +257,18 @@ def parse_plan(arguments: Sequence[str]) -> Plan:
 
 def main() -> None:
     """Run the cluster that the command line asks for."""
+    plan = parse_plan(sys.argv[1:])
+    become_keeper(plan.layout)
+    sys.exit(LocalKeeper(plan, ensure_binaries(lambda text: tell("progress", text)), tell).run())
+
+
+def become_keeper(layout: Layout) -> None:
+    """Make this process one that keeps a cluster: it heeds signals, adopts orphans, and its pid stands in the lock."""
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(signum, _request_stop)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     become_subreaper()
-    plan = parse_plan(sys.argv[1:])
-    plan.layout.lock.write_text(str(os.getpid()))
-    sys.exit(Keeper(plan, ensure_binaries(lambda text: tell("progress", text)), tell).run())
+    layout.lock.write_text(str(os.getpid()))
 
 
 def _request_stop(_signum: int, _frame: FrameType | None) -> None:

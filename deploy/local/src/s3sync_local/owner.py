@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from s3sync_local.errors import ComponentError
@@ -20,12 +21,12 @@ KILL_SECONDS = 10.0
 class KeeperProcess:
     """A running keeper; a thread reads its messages, so that its pipe never fills."""
 
-    def __init__(self, flags: Sequence[str], log: Path, lock: int) -> None:
+    def __init__(self, module: str, flags: Sequence[str], log: Path, lock: int) -> None:
         self._log = log
         with log.open("w") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "s3sync_local.keeper", *flags],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-P", "-m", module, *flags],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
                 text=True,
@@ -60,6 +61,19 @@ class KeeperProcess:
                 raise self.failure()
             progress(text)
 
+    def ask(self, request: str, seconds: float) -> None:
+        """Ask for something and wait until it is done; raises ComponentError on failure or when the time is over."""
+        if self._process.stdin is None or self.has_ended():
+            raise self.failure()
+        self._process.stdin.write(f"{request}\n")
+        self._process.stdin.flush()
+        try:
+            event, _ = self._messages.get(timeout=seconds)
+        except queue.Empty:
+            raise ComponentError(f"the local cluster did not {request} within {seconds:.0f} s") from None
+        if event != "done":
+            raise self.failure()
+
     def failure(self) -> ComponentError:
         """Return why the keeper ended: its own words, else the end of its log."""
         if self.has_ended():
@@ -86,6 +100,9 @@ class KeeperProcess:
     def release(self) -> None:
         """Close the pipe of messages."""
         self._reader.join(KILL_SECONDS if self.has_ended() else 0)
+        if self._process.stdin:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
         if self._process.stdout and not self._reader.is_alive():
             self._process.stdout.close()
 

@@ -29,6 +29,7 @@ class Component:
 
     def __init__(self, name: str, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
         self.name, self.log = name, log
+        self._argv, self._env = argv, env
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 argv,
@@ -39,6 +40,10 @@ class Component:
                 start_new_session=True,
                 preexec_fn=die_with_parent(),  # noqa: PLW1509 - the keeper has one thread only.
             )
+
+    def again(self) -> "Component":
+        """Start the same program once more."""
+        return Component(self.name, self._argv, self.log, self._env)
 
     @property
     def pid(self) -> int:

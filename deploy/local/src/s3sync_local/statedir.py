@@ -6,6 +6,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from s3sync_local import mounts
 from s3sync_local.components import Layout
 from s3sync_local.errors import StateDirError
 
@@ -21,7 +22,7 @@ def claim(root: Path) -> int:
             f"a local cluster is running in {root}; stop it (`python -m s3sync_local down`) or use another"
         )
     if layout.lock.exists():
-        shutil.rmtree(root)
+        _remove_tree(root)
     elif root.exists() and any(root.iterdir()):
         raise StateDirError(f"{root} is not empty and no local cluster's; name an absent or empty directory")
     root.mkdir(parents=True, exist_ok=True)
@@ -63,19 +64,26 @@ def sweep(parent: Path) -> None:
     """Remove the state directories below parent whose keepers are gone, for a killed keeper removes nothing."""
     for root in _roots(parent):
         if not is_running(root):
-            shutil.rmtree(root, ignore_errors=True)
+            _remove_tree(root, ignore_errors=True)
 
 
 def remove(root: Path, *, keep_logs: bool = False) -> None:
     """Remove a cluster's directory; after a failure all but its logs and the lock (so that a sweep finds it)."""
     if not keep_logs:
-        shutil.rmtree(root, ignore_errors=True)
+        _remove_tree(root, ignore_errors=True)
         return
+    mounts.detach_below(root)
     layout = Layout(root)
     with suppress(FileNotFoundError):
         for entry in root.iterdir():
             if entry not in {layout.logs, layout.lock}:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+def _remove_tree(root: Path, *, ignore_errors: bool = False) -> None:
+    """Remove the directory; what is mounted in it (a real node's volumes) belongs to others and is let go first."""
+    mounts.detach_below(root)
+    shutil.rmtree(root, ignore_errors=ignore_errors)
 
 
 def _roots(parent: Path) -> list[Path]:

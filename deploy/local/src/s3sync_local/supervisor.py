@@ -17,8 +17,13 @@ FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.25
 DEFAULT_GRACE_SECONDS = 8.0
 GRACE_SECONDS = {"local-node": 15.0, "kube-apiserver": 15.0}
-STOP_ORDER = (("local-node",), ("training-operator", "kube-controller-manager"), ("kube-apiserver",), ("etcd",))
-"""etcd goes last: an API server that loses it hangs for over a minute."""
+STOP_ORDER = (
+    ("local-node", "kubelet", "kube-proxy"),
+    ("training-operator", "kube-controller-manager", "kube-scheduler", "containerd"),
+    ("kube-apiserver",),
+    ("etcd",),
+)
+"""etcd goes after the API server, which hangs for over a minute when it loses it."""
 
 
 class StopRequested(BaseException):
@@ -37,15 +42,29 @@ class Supervisor:
         """Start a component whose output goes to `<name>.log`."""
         self._components[name] = Component(name, argv, self._logs / f"{name}.log", env)
 
+    def restart(self, name: str) -> None:
+        """Stop a component, and start it again as it was started."""
+        component = self._components.pop(name)
+        component.terminate()
+        component.wait_or_kill(GRACE_SECONDS.get(name, DEFAULT_GRACE_SECONDS))
+        self._components[name] = component.again()
+
     def pids(self) -> dict[str, int]:
         """Return the components' process ids by name."""
         return {name: component.pid for name, component in self._components.items()}
 
-    def run(self, name: str, argv: Sequence[str], what: str) -> None:
+    def run(self, name: str, argv: Sequence[str], what: str, seconds: float = STEP_SECONDS) -> None:
         """Run a short-lived program to its end; raises ComponentError where it fails or takes too long."""
-        call = Component(name, argv, self._logs / f"{name}.log")
+        self.finish(self.begin(name, argv), what, seconds)
+
+    def begin(self, name: str, argv: Sequence[str]) -> Component:
+        """Start a short-lived program beside others; whoever does so calls finish."""
+        return Component(name, argv, self._logs / f"{name}.log")
+
+    def finish(self, call: Component, what: str, seconds: float = STEP_SECONDS) -> None:
+        """Wait for the program's end; raises ComponentError where it fails or takes too long."""
         try:
-            self.until(lambda: call.exit_code() is not None, f"{name} {what} did not end")
+            self.until(lambda: call.exit_code() is not None, f"{call.name} {what} did not end", seconds)
         finally:
             call.terminate()
             call.wait_or_kill(DEFAULT_GRACE_SECONDS)
@@ -72,11 +91,13 @@ class Supervisor:
             if (code := component.exit_code()) is not None:
                 raise component.failure(f"ended unexpectedly with exit code {code}")
 
-    def pause(self, seconds: float) -> None:
-        """Sleep, but not beyond the owner's end."""
-        gone, _, _ = select.select([self._owner] if self._owner is not None else [], [], [], seconds)
-        if gone:
+    def pause(self, seconds: float, also: int | None = None) -> bool:
+        """Sleep, but not beyond the owner's end; where another descriptor can be read sooner, return True then."""
+        watched = [descriptor for descriptor in (self._owner, also) if descriptor is not None]
+        readable, _, _ = select.select(watched, [], [], seconds)
+        if self._owner in readable:
             raise StopRequested
+        return bool(readable)
 
     def stop(self) -> None:
         """Stop every component in order, each within its grace; then kill what any of them left behind."""
