@@ -8,13 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pachyderm_standin import xml
-from pachyderm_standin.etag import content_hash, digest
 from pachyderm_standin.model import Content, File, PfsError, Tree
 from pachyderm_standin.s3.content import RangeError, Span, content_type, precondition_status, wanted_span
 from pachyderm_standin.s3.listing import list_page
 from pachyderm_standin.s3.routes import Route, resolve
 
-FILE = File((Content("blob", 1, "00"),))
+FILE = File((Content("00", 1),))
 MODIFIED = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 
 
@@ -127,17 +126,6 @@ def test_a_files_type_is_guessed_as_go_does() -> None:
     assert content_type("a.json", b"{}") == "application/json"
     assert content_type("noname", b"") == "text/plain; charset=utf-8"
     assert content_type("noname", b"\x00") == "application/octet-stream"
-
-
-@pytest.mark.parametrize("size", [1, 999_999])
-def test_below_a_million_bytes_the_hash_is_the_hash_of_the_hash(size: int) -> None:
-    inner = digest(b"x" * size).digest()
-    assert content_hash(inner, size) == digest(inner).hexdigest()
-
-
-def test_from_a_million_bytes_on_it_is_not() -> None:
-    inner = digest(b"x" * 1_000_000).digest()
-    assert content_hash(inner, 1_000_000) != digest(inner).hexdigest()
 
 
 @settings(deadline=None)

@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import signal
+import ssl
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -26,11 +27,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="pachyderm-standin",
-        description="A stand-in for Pachyderm's S3 gateway. Prints one JSON line {endpoint, control} when it listens.",
+        description="A stand-in for Pachyderm's S3 gateway and gRPC API. Prints one JSON line when it listens: "
+        "{endpoint, control, grpc}.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=_port, default=0, help="port of the S3 gateway; 0 takes a free one")
     parser.add_argument("--control-port", type=_port, default=0, help="port of the control API; 0 takes a free one")
+    parser.add_argument("--grpc-port", type=_port, default=0, help="port of the gRPC API; 0 takes a free one")
+    parser.add_argument("--tls-cert", type=Path, help="serve S3 and gRPC over TLS: a PEM file with the certificates")
+    parser.add_argument("--tls-key", type=Path, help="the PEM file with the key of --tls-cert")
     parser.add_argument("--data-dir", type=Path, required=True, help="folder for stored bytes; made if missing")
     parser.add_argument(
         "--auth-token-file", type=Path, help="turn Pachyderm's auth on: a file with one valid token a line"
@@ -63,14 +68,31 @@ def read_settings(args: argparse.Namespace) -> Settings:
         args.data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--data-dir: cannot make {args.data_dir} ({error}); give a writable folder") from error
+    _check_tls(args)
     return Settings(
         args.data_dir,
         host=args.host,
         port=args.port,
         control_port=args.control_port,
+        grpc_port=args.grpc_port,
         tokens=_read_tokens(args.auth_token_file) if args.auth_token_file else None,
         commit_latency=args.commit_latency,
+        tls_cert=args.tls_cert,
+        tls_key=args.tls_key,
     )
+
+
+def _check_tls(args: argparse.Namespace) -> None:
+    if (args.tls_cert is None) != (args.tls_key is None):
+        raise UsageError("--tls-cert and --tls-key go together; give both or none")
+    if args.tls_cert is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(args.tls_cert, args.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(
+            f"--tls-cert/--tls-key: cannot use {args.tls_cert} with {args.tls_key} ({error}); give PEM files that match"
+        ) from error
 
 
 def _read_tokens(path: Path) -> frozenset[str]:

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,13 @@ from aiohttp import web
 
 from pachyderm_standin.blobs import BlobStore
 from pachyderm_standin.control import control_app
+from pachyderm_standin.faults import Faults
 from pachyderm_standin.finisher import Finisher
 from pachyderm_standin.gateway import Gateway
-from pachyderm_standin.model import Pfs
+from pachyderm_standin.model import Commit, Pfs
+from pachyderm_standin.names import canonical_bucket
+from pachyderm_standin.pachd.server import Tls, start_server
+from pachyderm_standin.s3.routes import Route
 from pachyderm_standin.s3.service import S3Service
 from pachyderm_standin.sigv4 import Authenticator
 
@@ -23,14 +28,20 @@ SHUTDOWN_SECONDS = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a stand-in needs to know. `tokens=None` leaves Pachyderm's auth off; latency is in seconds a commit."""
+    """What a stand-in needs to know. `tokens=None` leaves Pachyderm's auth off; latency is in seconds a commit.
+
+    `tls_cert` and `tls_key` (PEM files, both or none) put TLS before S3 and gRPC; the control API stays plain.
+    """
 
     data_dir: Path
     host: str = "127.0.0.1"
     port: int = 0
     control_port: int = 0
+    grpc_port: int = 0
     tokens: frozenset[str] | None = None
     commit_latency: float = 0
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +50,45 @@ class Endpoints:
 
     endpoint: str
     control: str
+    grpc: str
 
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[Endpoints]:
-    """Run a stand-in for as long as the context lasts. Raises `OSError` if a port cannot be had."""
-    pfs = Pfs()
-    finisher = Finisher(pfs, settings.commit_latency)
-    gateway = Gateway(pfs, BlobStore(settings.data_dir), finisher, Authenticator(settings.tokens))
-    finishing = asyncio.create_task(finisher.run())
+    """Run a stand-in for as long as the context lasts. Raises `OSError` if a port cannot be had, or a file read."""
+    gateway = _gateway(settings)
+    context, tls = _tls(settings)
     s3 = web.ServerRunner(_s3_server(gateway), shutdown_timeout=SHUTDOWN_SECONDS)
     control = web.AppRunner(control_app(gateway), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    server, grpc_port = await start_server(gateway, _address(settings.host, settings.grpc_port), tls)
     try:
         yield Endpoints(
-            await _listen(s3, settings.host, settings.port),
+            await _listen(s3, settings.host, settings.port, context),
             await _listen(control, settings.host, settings.control_port),
+            f"{'grpcs' if tls else 'grpc'}://{_address(settings.host, grpc_port)}",
         )
     finally:
-        await asyncio.gather(s3.cleanup(), control.cleanup())
-        finishing.cancel()
-        with suppress(asyncio.CancelledError):
-            await finishing
+        await asyncio.gather(s3.cleanup(), control.cleanup(), server.stop(SHUTDOWN_SECONDS))
+        await gateway.finisher.close()
+
+
+def _gateway(settings: Settings) -> Gateway:
+    pfs, faults = Pfs(), Faults()
+
+    def seconds(commit: Commit) -> float:
+        bucket = canonical_bucket(commit.branch, commit.repo.name, commit.repo.project)
+        return settings.commit_latency + faults.effects("", Route("FinishingCommit", bucket)).latency
+
+    blobs, authenticator = BlobStore(settings.data_dir), Authenticator(settings.tokens)
+    return Gateway(pfs, blobs, Finisher(pfs, seconds), authenticator, faults)
+
+
+def _tls(settings: Settings) -> tuple[ssl.SSLContext | None, Tls | None]:
+    if not (settings.tls_cert and settings.tls_key):
+        return None, None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    return context, Tls(settings.tls_cert.read_bytes(), settings.tls_key.read_bytes())
 
 
 def _s3_server(gateway: Gateway) -> web.Server:
@@ -85,9 +114,12 @@ def _is_worth_a_line(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], ConnectionError))
 
 
-async def _listen(runner: web.BaseRunner, host: str, port: int) -> str:
+async def _listen(runner: web.BaseRunner, host: str, port: int, context: ssl.SSLContext | None = None) -> str:
     await runner.setup()
-    site = web.TCPSite(runner, host, port, backlog=256)
+    site = web.TCPSite(runner, host, port, backlog=256, ssl_context=context)
     await site.start()
-    bound = runner.addresses[0][1]
-    return f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
+    return f"{'https' if context else 'http'}://{_address(host, runner.addresses[0][1])}"
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

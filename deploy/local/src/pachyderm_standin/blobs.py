@@ -1,4 +1,4 @@
-"""Stored bytes: one file a blob in the data directory, named by its BLAKE2b-256 digest."""
+"""Stored bytes: one file a blob in the data directory, named by its Pachyderm hash."""
 
 import os
 import tempfile
@@ -7,10 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pachyderm_standin import etag
+from pachyderm_standin.etag import ContentHasher
 from pachyderm_standin.model import Content, File
 
 READ_BYTES = 1024 * 1024
+HASHES_KEPT = 10_000
 
 
 class BlobWriter:
@@ -19,32 +20,39 @@ class BlobWriter:
     def __init__(self, folder: Path, flip_at: int | None = None) -> None:
         self._folder = folder
         self._flip_at = flip_at
-        self._digest = etag.digest()
+        self._hasher = ContentHasher()
         handle, name = tempfile.mkstemp(dir=folder, prefix="incoming-")
         self._path = Path(name)
         self._file = os.fdopen(handle, "wb")
-        self.size = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+        self.discard()
+
+    @property
+    def size(self) -> int:
+        """How many bytes were written."""
+        return self._hasher.size
 
     def write(self, chunk: bytes) -> None:
         """Append a chunk."""
         chunk = flipped(chunk, self.size, self._flip_at)
-        self._digest.update(chunk)
+        self._hasher.update(chunk)
         self._file.write(chunk)
-        self.size += len(chunk)
 
     def store(self) -> Content:
         """Keep what was written, and tell what it is."""
         self._file.close()
-        name = self._digest.hexdigest()
+        name = self._hasher.hexdigest()
         self._path.replace(self._folder / name)
-        return Content(name, self.size, etag.content_hash(self._digest.digest(), self.size))
+        return Content(name, self.size)
+
+    def discard(self) -> None:
+        """Drop what was not stored; no error if it was."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
 
 
 class BlobStore:
@@ -53,10 +61,27 @@ class BlobStore:
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "blobs"
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._joined_hashes: dict[File, str] = {}
 
     def writer(self, flip_at: int | None = None) -> BlobWriter:
         """Start a blob; `flip_at` corrupts the byte at that offset on its way to the disk."""
         return BlobWriter(self._folder, flip_at)
+
+    def hash(self, file: File) -> str:
+        """Tell a file's Pachyderm hash (64 hex digits); one put together from stretches is read for it, once."""
+        if len(file.contents) == 1:
+            return file.contents[0].hash
+        if file not in self._joined_hashes:
+            if len(self._joined_hashes) >= HASHES_KEPT:
+                del self._joined_hashes[next(iter(self._joined_hashes))]
+            self._joined_hashes[file] = self._read_hash(file)
+        return self._joined_hashes[file]
+
+    def _read_hash(self, file: File) -> str:
+        hasher = ContentHasher()
+        for piece in self.read(file, 0, file.size):
+            hasher.update(piece)
+        return hasher.hexdigest()
 
     def read(self, file: File, start: int, length: int) -> Iterator[bytes]:
         """Give `length` bytes of a file from `start`, in pieces of at most 1 MiB."""
@@ -67,7 +92,7 @@ class BlobStore:
                 start -= content.size
                 continue
             taken = min(length, content.size - start)
-            yield from self._read_blob(content.blob, start, taken)
+            yield from self._read_blob(content.hash, start, taken)
             start, length = 0, length - taken
 
     def _read_blob(self, blob: str, start: int, length: int) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pachyderm_standin.faults import FaultsError, explain, parse_rules
 from pachyderm_standin.gateway import Gateway
@@ -75,7 +75,7 @@ def _faults(request: web.Request) -> web.Response:
 
 
 async def get_requests(request: web.Request) -> web.Response:
-    """Tell how many S3 requests came in."""
+    """Tell how many S3 requests and gRPC calls came in."""
     counts = request.app[GATEWAY].counts
     return web.json_response(
         {
@@ -99,6 +99,20 @@ async def get_commits(request: web.Request) -> web.Response:
         raise web.HTTPBadRequest(text="query: repo is missing; ask for /commits?repo=NAME[&project=NAME]")
     repo = request.app[GATEWAY].pfs.repo(RepoRef(name, request.query.get("project", DEFAULT_PROJECT)))
     return web.json_response([_commit_json(commit) for commit in reversed(repo.commits.values())])
+
+
+class OutageBody(BaseModel):
+    """What `POST /outage` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+    seconds: float = Field(ge=0, le=300)
+
+
+async def begin_outage(request: web.Request) -> web.Response:
+    """Be down for so long, from now on; 0 ends an outage. What is stored stays."""
+    body = await _read(request, OutageBody)
+    request.app[GATEWAY].begin_outage(body.seconds)
+    return web.json_response({"seconds": body.seconds})
 
 
 async def start_commit(request: web.Request) -> web.Response:
@@ -139,6 +153,7 @@ def _commit_json(commit: Commit) -> dict[str, object]:
         "id": commit.id,
         "branch": commit.branch,
         "parent": commit.parent.id if commit.parent else None,
+        "description": commit.description,
         "state": commit.state.value,
         "error": commit.error,
         "changes": len(commit.changes),
@@ -180,6 +195,7 @@ def control_app(gateway: Gateway) -> web.Application:
     app.router.add_get("/faults", get_faults)
     app.router.add_get("/requests", get_requests)
     app.router.add_delete("/requests", delete_requests)
+    app.router.add_post("/outage", begin_outage)
     app.router.add_get("/commits", get_commits)
     app.router.add_post("/commits", start_commit)
     app.router.add_post("/commits/{id}/finish", finish_commit)

@@ -31,8 +31,12 @@ class Control(ABC):
         """Take all rules out of force."""
         self._call("DELETE", "/faults")
 
+    def begin_outage(self, seconds: float) -> None:
+        """Let both fronts be down for so long, from now on; what is stored stays. 0 ends an outage."""
+        self._call("POST", "/outage", {"seconds": seconds})
+
     def requests(self) -> dict[str, Any]:
-        """Tell the counts of S3 requests: `total`, `by_method` and `by_operation`."""
+        """Tell the counts of S3 requests and gRPC calls: `total`, `by_method` and `by_operation`."""
         counts: dict[str, Any] = self._call("GET", "/requests")
         return counts
 

@@ -20,6 +20,8 @@ class Action(StrEnum):
     FLIP = "flip"
     STORE_FLIP = "store-flip"
     DROP_BUCKET = "drop-bucket"
+    LOSE_ANSWER = "lose-answer"
+    OUTAGE = "outage"
 
 
 class FaultsError(ValueError):
@@ -41,7 +43,13 @@ class FaultRule(BaseModel):
     """One rule. The regular expressions must match the whole method, bucket, key and operation.
 
     `after` matching requests are let through first, then `times` of them are hit (for ever without it).
-    `status` and `code` belong to the action `status`, `seconds` to `latency`, `offset` (bytes) to both flips.
+    `status` and `code` belong to the action `status`, `seconds` to `latency` and `outage`, `offset` (bytes) to both
+    flips, `after_bytes` to `cut` (without it S3 is cut halfway, gRPC before the first byte).
+
+    A gRPC call has the method `gRPC`, its own name as the operation, `branch.repo.project` as the bucket and a file's
+    path as the key; `code` is then a gRPC code's name, else UNAVAILABLE is meant. Each file within a ModifyFile stream
+    is matched on its own as the operation `AddFile`, and each commit that begins to finish as `FinishingCommit`, whose
+    `latency` makes it slow.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,11 +65,12 @@ class FaultRule(BaseModel):
     code: str = "SlowDown"
     seconds: float = Field(default=0, ge=0, le=300)
     offset: int = Field(default=0, ge=0)
+    after_bytes: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _latency_takes_time(self) -> Self:
-        if self.action is Action.LATENCY and not self.seconds:
-            raise ValueError("action latency needs seconds greater than 0")
+        if self.action in {Action.LATENCY, Action.OUTAGE} and not self.seconds:
+            raise ValueError(f"action {self.action} needs seconds greater than 0")
         return self
 
     def matches(self, method: str, route: Route) -> bool:
@@ -82,9 +91,18 @@ class Effects:
     latency: float = 0
     status: FaultRule | None = None
     cut: bool = False
+    cut_after: int | None = None
     flip_at: int | None = None
     store_flip_at: int | None = None
     drop_bucket: bool = False
+    lose_answer: bool = False
+    outage: float = 0
+
+    def cut_limit(self, length: int) -> int:
+        """Tell how many bytes of so many get through: half, where the rule does not say."""
+        if not self.cut:
+            return length
+        return length // 2 if self.cut_after is None else min(self.cut_after, length)
 
 
 NO_EFFECTS = Effects()
@@ -123,13 +141,17 @@ class Faults:
 
 def _effects(firing: dict[Action, FaultRule]) -> Effects:
     latency, flip, store_flip = (firing.get(action) for action in (Action.LATENCY, Action.FLIP, Action.STORE_FLIP))
+    cut, outage = firing.get(Action.CUT), firing.get(Action.OUTAGE)
     return Effects(
         latency=latency.seconds if latency else 0,
         status=firing.get(Action.STATUS),
-        cut=Action.CUT in firing,
+        cut=cut is not None,
+        cut_after=cut.after_bytes if cut else None,
         flip_at=flip.offset if flip else None,
         store_flip_at=store_flip.offset if store_flip else None,
         drop_bucket=Action.DROP_BUCKET in firing,
+        lose_answer=Action.LOSE_ANSWER in firing,
+        outage=outage.seconds if outage else 0,
     )
 
 

@@ -1,5 +1,6 @@
 """What all S3 operations share: the file system, the blobs, who may come in, what goes wrong, what was asked."""
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ from pachyderm_standin.model import (
     RepoNotFoundError,
     RepoRef,
     Tree,
+    Write,
 )
 from pachyderm_standin.names import parse_bucket
 from pachyderm_standin.s3.errors import S3Error
@@ -43,7 +45,7 @@ class RequestCounts:
         self.by_operation.clear()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Gateway:
     """One running gateway. Errors of the file system leave as `S3Error` where S3 has a code for them."""
 
@@ -53,6 +55,16 @@ class Gateway:
     authenticator: Authenticator
     faults: Faults = field(default_factory=Faults)
     counts: RequestCounts = field(default_factory=RequestCounts)
+    outage_until: float = 0
+
+    def begin_outage(self, seconds: float) -> None:
+        """Be as good as down for so long: as a pachd that is started again, which keeps what it has stored."""
+        self.outage_until = time.monotonic() + seconds
+
+    def check_up(self) -> None:
+        """Raise `ConnectionRefusedError` during an outage."""
+        if time.monotonic() < self.outage_until:
+            raise ConnectionRefusedError("pachd is down: a fault rule says so")
 
     def bucket_ref(self, bucket: str) -> CommitRef:
         """Read a bucket's name, whether or not the bucket is there."""
@@ -77,11 +89,16 @@ class Gateway:
     def modify(self, ref: CommitRef, changes: Changes, *, validate: bool = True) -> Commit:
         """Write files, with the gateway's codes for what may be wrong with a PUT."""
         try:
-            commit = self.pfs.modify(ref, changes, validate=validate)
+            return self.modify_with(ref, changes, validate=validate)
         except InvalidPathError as error:
             raise S3Error("InvalidFilePath") from error
         except OutputBranchError as error:
             raise S3Error("WriteToOutputBranch") from error
+
+    def modify_with(self, ref: CommitRef, write: Write, *, validate: bool = True, join: bool = True) -> Commit:
+        """Write files, and see to it that a commit made for them finishes; raises what `Pfs.modify` does."""
+        self.check_up()
+        commit = self.pfs.modify(ref, write, validate=validate, join=join)
         if commit.finishing and not commit.finished:
             self.finisher.submit(commit)
         return commit

@@ -6,13 +6,12 @@ The rules follow the public source of Pachyderm 2.12 (`src/server/pfs/server`).
 
 import uuid
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import pairwise
 
-from pachyderm_standin.etag import joined_hash
 from pachyderm_standin.names import is_valid_name, path_error
 
 DEFAULT_PROJECT = "default"
@@ -63,6 +62,14 @@ class ParentNotFinishedError(PfsError):
     """A new commit, or a read, on top of a commit that is still open or finishing."""
 
 
+class ChildrenError(PfsError):
+    """A commit that cannot be dropped because others build on it, or squashed because none or an open one does."""
+
+
+class UnreadableError(PfsError):
+    """Files that stand in each other's way: a file with a directory of its name, or two datums with one path."""
+
+
 class OutputBranchError(PfsError):
     """A user's commit on a branch that a pipeline writes."""
 
@@ -92,37 +99,42 @@ class CommitRef:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One stretch of stored bytes: the blob's name, its size in bytes and its Pachyderm hash (64 hex digits)."""
+    """One stretch of stored bytes: its Pachyderm hash (64 hex digits), which names it, and its size in bytes."""
 
-    blob: str
-    size: int
     hash: str
+    size: int
+
+
+DEFAULT_DATUM = "default"
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file's content as stretches in order; copying or joining files moves no bytes."""
+    """A file's content as stretches in order; copying or joining files moves no bytes.
+
+    `datum` names who wrote it. Two datums with one path make a file that nobody can read: `rival` is the second.
+    """
 
     contents: tuple[Content, ...]
+    datum: str = DEFAULT_DATUM
+    rival: str = ""
 
     @property
     def size(self) -> int:
         """The file's size in bytes."""
         return sum(content.size for content in self.contents)
 
-    @property
-    def hash(self) -> str:
-        """The file's Pachyderm hash, 64 hex digits."""
-        if len(self.contents) == 1:
-            return self.contents[0].hash
-        return joined_hash(content.hash for content in self.contents)
-
     def __add__(self, other: "File") -> "File":
-        return File(self.contents + other.contents)
+        rival = self.rival or (other.datum if other.datum != self.datum else "")
+        contents = tuple(content for content in self.contents + other.contents if content.size)
+        return File(contents or self.contents, self.datum, rival)
 
 
 Changes = Mapping[str, File | None]
 """What a write does, by path: a new file, or `None` for a deletion."""
+
+Write = Changes | Callable[["Tree"], Changes]
+"""A write that may depend on the files that it finds."""
 
 
 class Tree:
@@ -131,6 +143,7 @@ class Tree:
     def __init__(self, files: Mapping[str, File] | None = None) -> None:
         self.files = dict(files or {})
         self.paths = sorted(self.files)
+        self.size = sum(file.size for file in self.files.values())
 
     def apply(self, changes: Changes) -> None:
         """Put and delete files; deleting what is not there is no error."""
@@ -138,13 +151,16 @@ class Tree:
             if file is not None:
                 self._put(path, file)
             elif path in self.files:
-                del self.files[path]
+                self.size -= self.files.pop(path).size
                 del self.paths[bisect_left(self.paths, path)]
 
     def _put(self, path: str, file: File) -> None:
-        if path not in self.files:
+        if path in self.files:
+            self.size -= self.files[path].size
+        else:
             insort(self.paths, path)
         self.files[path] = file
+        self.size += file.size
 
     def first_below(self, path: str) -> str | None:
         """Give the first file below `path`, or `None` if it is no directory."""
@@ -161,10 +177,34 @@ class Tree:
         """
         for path in changes:
             at = bisect_left(self.paths, path)
-            for before, after in pairwise(self.paths[max(at - 1, 0) : at + 2]):
-                if after.startswith(f"{before}/"):
-                    return after
+            if found := _first_collision(self.paths[max(at - 1, 0) : at + 2]):
+                return found
         return None
+
+    def check(self, prefix: str = "") -> None:
+        """Raise `UnreadableError` if anything with this prefix cannot be read."""
+        paths = list(self.with_prefix(prefix))
+        for path in paths:
+            if rival := self.files[path].rival:
+                datum = self.files[path].datum
+                raise UnreadableError(_two_datums(path, datum, rival))
+        if found := _first_collision(paths):
+            raise UnreadableError(f"file / directory path collision (/{found})")
+
+    def with_prefix(self, prefix: str) -> Iterator[str]:
+        """Give the paths that start with these characters, in order."""
+        for at in range(bisect_left(self.paths, prefix), len(self.paths)):
+            if not self.paths[at].startswith(prefix):
+                return
+            yield self.paths[at]
+
+
+def _two_datums(path: str, datum: str, rival: str) -> str:
+    return f"duplicate path output by different datums (/{path} from {datum} and /{path} from {rival})"
+
+
+def _first_collision(paths: Iterable[str]) -> str | None:
+    return next((after for before, after in pairwise(paths) if after.startswith(f"{before}/")), None)
 
 
 class CommitState(StrEnum):
@@ -175,19 +215,38 @@ class CommitState(StrEnum):
     FINISHED = "FINISHED"
 
 
+class Origin(StrEnum):
+    """Who asked for a commit: a user, or Pachyderm itself for a branch that needs a head."""
+
+    USER = "USER"
+    AUTO = "AUTO"
+
+
 @dataclass(eq=False)
 class Commit:
-    """A commit: what it changes, on top of which parent, and how far it has come."""
+    """A commit: what it changes, on top of which parent, and how far it has come.
+
+    `size` (bytes) is known from then on that it is finishing. A dropped one is in no repo any more.
+    """
 
     id: str
+    repo: RepoRef
     branch: str
     parent: "Commit | None"
     started: datetime
+    origin: Origin = Origin.USER
+    description: str = ""
     finishing: datetime | None = None
     finished: datetime | None = None
     error: str = ""
+    size: int = 0
+    dropped: bool = False
+    children: list["Commit"] = field(default_factory=list, repr=False)
     changes: dict[str, File | None] = field(default_factory=dict)
     tree: Tree | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.id}"
 
     @property
     def state(self) -> CommitState:
@@ -211,6 +270,7 @@ class Branch:
 
     name: str
     head: Commit
+    created: datetime
     is_output: bool = False
 
 
@@ -220,8 +280,18 @@ class Repo:
 
     ref: RepoRef
     created: datetime
+    description: str = ""
     branches: dict[str, Branch] = field(default_factory=dict)
     commits: dict[str, Commit] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Project:
+    """A project."""
+
+    name: str
+    created: datetime
+    description: str = ""
 
 
 def _utc_now() -> datetime:
@@ -245,26 +315,41 @@ class Pfs:
         self._now = now
         self._new_commit_id = new_commit_id
         self._rebuilt: dict[Commit, None] = {}
-        self.projects = {DEFAULT_PROJECT}
+        self.projects = {DEFAULT_PROJECT: Project(DEFAULT_PROJECT, now())}
         self.repos: dict[RepoRef, Repo] = {}
 
     # Projects, repos and branches.
 
-    def create_project(self, name: str) -> None:
+    def create_project(self, name: str, description: str = "") -> None:
         """Create a project, or raise `InvalidNameError` or `AlreadyExistsError`."""
         _check_name(name)
         if name in self.projects:
             raise AlreadyExistsError(f'project "{name}" already exists')
-        self.projects.add(name)
+        self.projects[name] = Project(name, self._now(), description)
 
-    def create_repo(self, ref: RepoRef) -> Repo:
+    def project(self, name: str) -> Project:
+        """Look a project up, or raise `NotFoundError`."""
+        if name not in self.projects:
+            raise NotFoundError(f'get project by name: project "{name}" not found')
+        return self.projects[name]
+
+    def delete_project(self, name: str) -> None:
+        """Delete a project without repos, or raise `NotFoundError` or `ChildrenError`."""
+        self.project(name)
+        if repos := [ref for ref in self.repos if ref.project == name]:
+            raise ChildrenError(f"cannot delete project {name}: repo {repos[0]} still exists")
+        del self.projects[name]
+
+    def create_repo(self, ref: RepoRef, description: str = "") -> Repo:
         """Create a repo without branches, or raise `InvalidNameError`, `NotFoundError`, `AlreadyExistsError`."""
         _check_name(ref.name)
-        if ref.project not in self.projects:
-            raise NotFoundError(f'cannot find project "{ref.project}": project not found')
+        try:
+            self.project(ref.project)
+        except NotFoundError as error:
+            raise NotFoundError(f'cannot find project "{ref.project}": {error}') from error
         if ref in self.repos:
             raise AlreadyExistsError(f"repo {ref} already exists")
-        repo = self.repos[ref] = Repo(ref, created=self._now())
+        repo = self.repos[ref] = Repo(ref, self._now(), description)
         return repo
 
     def repo(self, ref: RepoRef) -> Repo:
@@ -273,26 +358,39 @@ class Pfs:
             raise RepoNotFoundError(f"repo {ref} not found")
         return self.repos[ref]
 
-    def delete_repo(self, ref: RepoRef) -> None:
-        """Delete a repo with all that it holds; no error where there is none."""
-        self.repos.pop(ref, None)
+    def delete_repo(self, ref: RepoRef) -> list[Commit]:
+        """Delete a repo with all that it holds, and tell its commits; no error where there is none."""
+        repo = self.repos.pop(ref, None)
+        commits = list(repo.commits.values()) if repo else []
+        for commit in commits:
+            commit.dropped = True
+        return commits
 
-    def create_branch(self, ref: RepoRef, name: str, *, is_output: bool = False) -> Branch:
-        """Create a branch with an empty, finished head; an existing one stays as it is."""
+    def create_branch(
+        self, ref: RepoRef, name: str, *, head: CommitRef | None = None, is_output: bool = False
+    ) -> Branch:
+        """Create a branch at `head`, else with an empty, finished one; an existing one stays unless `head` is given."""
         _check_name(name)
         repo = self.repo(ref)
+        commit = self.pick(head) if head else None
         if name not in repo.branches:
-            head = self._add_commit(repo, name, parent=None)
-            head.tree = Tree()
-            head.finishing = head.finished = head.started
-            repo.branches[name] = Branch(name, head, is_output)
+            commit = commit or self._add_empty_head(repo, name)
+            repo.branches[name] = Branch(name, commit, self._now(), is_output)
+        elif commit:
+            repo.branches[name].head = commit
         return repo.branches[name]
+
+    def _add_empty_head(self, repo: Repo, branch: str) -> Commit:
+        head = self._add_commit(repo, branch, parent=None, origin=Origin.AUTO)
+        head.tree = Tree()
+        head.finishing = head.finished = head.started
+        return head
 
     def branch(self, ref: RepoRef, name: str) -> Branch:
         """Look a branch up, or raise `RepoNotFoundError` or `BranchNotFoundError`."""
         branches = self.repo(ref).branches
         if name not in branches:
-            raise BranchNotFoundError(f"branch {name} not found in repo {ref}")
+            raise BranchNotFoundError(f'branch "{name}" not found in repo {ref}')
         return branches[name]
 
     def delete_branch(self, ref: RepoRef, name: str) -> None:
@@ -310,71 +408,146 @@ class Pfs:
             raise CommitNotFoundError(f"commit {ref} not found")
         return commits[ref.id]
 
-    def start_commit(self, ref: RepoRef, branch: str) -> Commit:
-        """Open a commit on a branch (made if missing), or raise `ParentNotFinishedError`, `OutputBranchError`."""
-        _check_name(branch)
+    def start_commit(
+        self, ref: RepoRef, branch: str, *, description: str = "", parent: CommitRef | None = None
+    ) -> Commit:
+        """Open a commit on a branch (made if missing), or raise `ParentNotFinishedError`, `OutputBranchError`.
+
+        The parent is the branch's head, or the commit that `parent` points at.
+        """
         repo = self.repo(ref)
+        _check_name(branch)
         target = repo.branches.get(branch)
-        if target and not target.head.finishing:
-            raise ParentNotFinishedError(f"parent commit {ref}@{target.head.id} has not been finished")
+        base = self.pick(parent) if parent else target.head if target else None
+        if base and not base.finishing:
+            raise ParentNotFinishedError(f"parent commit {base} has not been finished")
         if target and target.is_output:
-            raise OutputBranchError("cannot start a commit on an output branch")
-        commit = self._add_commit(repo, branch, parent=target.head if target else None)
-        repo.branches.setdefault(branch, Branch(branch, commit)).head = commit
+            raise OutputBranchError(f"cannot start a commit on an output branch: {ref}@{branch}")
+        commit = self._add_commit(repo, branch, parent=base)
+        commit.description = description
+        repo.branches.setdefault(branch, Branch(branch, commit, commit.started)).head = commit
         return commit
 
-    def finish_commit(self, ref: CommitRef) -> Commit:
-        """Close an open commit: it is FINISHING from now on, with an error if a file and a directory collide."""
+    def finish_commit(self, ref: CommitRef, *, description: str = "", error: str = "") -> Commit:
+        """Close an open commit: it is FINISHING from now on, with an error if one is given or its files collide."""
         commit = self.pick(ref)
         if commit.finishing:
-            raise CommitFinishedError(f"commit {ref} has already finished")
+            raise CommitFinishedError(f"commit {commit} has already finished")
+        commit.description = description or commit.description
+        # Nothing is validated, or measured, where the user says that the commit is wrong.
+        commit.error = error or self._find_error(commit)
+        commit.size = 0 if error else self.tree(commit).size
         commit.finishing = self._now()
-        collision = self.tree(commit).collision(commit.changes)
-        commit.error = f"file / directory path collision (/{collision})" if collision else ""
         return commit
+
+    def _find_error(self, commit: Commit) -> str:
+        tree = self.tree(commit)
+        for path, file in commit.changes.items():
+            if file and file.rival:
+                return _two_datums(path, file.datum, file.rival)
+        collision = tree.collision(commit.changes)
+        return f"file / directory path collision (/{collision})" if collision else ""
 
     def mark_finished(self, commit: Commit) -> None:
         """Call a FINISHING commit FINISHED; no error if it is already."""
         commit.finished = commit.finished or self._now()
 
-    def _add_commit(self, repo: Repo, branch: str, parent: Commit | None) -> Commit:
-        commit = Commit(self._new_commit_id(), branch, parent, started=self._now())
+    def drop_commit(self, ref: CommitRef) -> Commit:
+        """Drop a commit, open or not, with what it wrote; heads move back to its parent.
+
+        A branch that is left without a commit gets an empty one. Raises `CommitNotFoundError`, `ChildrenError`.
+        """
+        commit = self.pick(ref)
+        if commit.children:
+            raise ChildrenError(f"cannot drop a commit that has children: {commit}")
+        self._delete(commit)
+        return commit
+
+    def squash_commit(self, ref: CommitRef) -> Commit:
+        """Take a commit out of history, its files staying in its children; raises as `drop_commit` does."""
+        commit = self.pick(ref)
+        if not commit.children:
+            raise ChildrenError(
+                "cannot squash a commit that has no children as that would cause data loss, use the drop operation "
+                f"instead: {commit}"
+            )
+        for child in commit.children:
+            if not child.finished:
+                raise ChildrenError(f"cannot squash until child commit {child} is finished")
+        for child in commit.children:
+            if not commit.error:
+                child.changes = {**commit.changes, **child.changes}
+            child.parent = commit.parent
+        if commit.parent:
+            commit.parent.children += commit.children
+        self._delete(commit)
+        return commit
+
+    def _delete(self, commit: Commit) -> None:
+        repo = self.repo(commit.repo)
+        del repo.commits[commit.id]
+        commit.dropped = True
+        if commit.parent:
+            commit.parent.children.remove(commit)
+        heads = [branch for branch in repo.branches.values() if branch.head is commit]
+        if heads:
+            head = commit.parent or self._add_empty_head(repo, heads[0].name)
+            for branch in heads:
+                branch.head = head
+
+    def clear_commit(self, ref: CommitRef) -> Commit:
+        """Take all that was written into an open commit out again, or raise `CommitFinishedError`."""
+        commit = self.pick(ref)
+        if commit.finishing:
+            raise CommitFinishedError("cannot clear finished commit")
+        commit.changes.clear()
+        commit.tree = None
+        return commit
+
+    def _add_commit(self, repo: Repo, branch: str, parent: Commit | None, origin: Origin = Origin.USER) -> Commit:
+        commit = Commit(self._new_commit_id(), repo.ref, branch, parent, started=self._now(), origin=origin)
         repo.commits[commit.id] = commit
+        if parent:
+            parent.children.append(commit)
         return commit
 
     # Files.
 
-    def modify(self, ref: CommitRef, changes: Changes, *, validate: bool = True) -> Commit:
+    def modify(self, ref: CommitRef, write: Write, *, validate: bool = True, join: bool = True) -> Commit:
         """Write into the open commit that `ref` points at, else in a new commit on its branch; tell which one it was.
 
         A commit made here is FINISHING. An ID that leads nowhere counts as none: that is the real server's trap.
-        `validate=False` is for copies, whose paths the real server does not check. Raises `CommitFinishedError` for a
+        `validate=False` is for copies, whose paths the real server does not check; `join=False` never joins a commit
+        that is open already. Raises `CommitFinishedError` for a
         closed commit asked for by ID, `InvalidPathError`, `RelativePathError` and what `start_commit` raises.
         """
-        if validate:
-            for path in changes:
-                _check_path(path)
-        commit = self._open_commit(ref)
+        if validate and not callable(write):
+            for path in write:
+                check_path(path)
+        commit = self._open_commit(ref) if join else None
         one_off = commit is None
         commit = commit or self.start_commit(ref.repo, ref.branch)
-        self._write(commit, changes)
+        self._write(commit, write)
         return self.finish_commit(CommitRef(ref.repo, ref.branch, commit.id)) if one_off else commit
 
     def _open_commit(self, ref: CommitRef) -> Commit | None:
         try:
             commit = self.pick(ref)
         except (CommitNotFoundError, BranchNotFoundError):
+            if not ref.branch:
+                raise
             return None
         if commit.finishing and ref.id:
-            raise CommitFinishedError(f"commit {ref} has already finished")
+            raise CommitFinishedError(f"commit {commit} has already finished")
         return None if commit.finishing else commit
 
-    def _write(self, commit: Commit, changes: Changes) -> None:
+    def _write(self, commit: Commit, write: Write) -> None:
         base = commit.base
         if commit.tree is None and not commit.changes and base and base.tree:
             # The head's tree moves on to its child: copying it would make N commits cost N² memory.
             commit.tree, base.tree = base.tree, None
         tree = self.tree(commit)
+        changes = write(tree) if callable(write) else write
         commit.changes.update(changes)
         tree.apply(changes)
 
@@ -398,7 +571,7 @@ class Pfs:
         """Raise `ParentNotFinishedError` for an open commit whose base is still finishing."""
         base = commit.base
         if not commit.finishing and base and not base.finished:
-            raise ParentNotFinishedError(f"base commit {base.id} for commit {commit.id} unfinished")
+            raise ParentNotFinishedError(f"base commit {base} for commit {commit} unfinished")
 
 
 def _rebuild(commit: Commit) -> Tree:
@@ -424,7 +597,8 @@ def _check_name(name: str) -> None:
         )
 
 
-def _check_path(path: str) -> None:
+def check_path(path: str) -> None:
+    """Raise `InvalidPathError` or `RelativePathError` for a path that Pachyderm refuses."""
     error = path_error(path)
     if error:
         raise (RelativePathError if error.is_relative else InvalidPathError)(error.message)

@@ -26,7 +26,8 @@ class StandinProcess(Control):
     """A running stand-in: a context manager that starts it, waits until it listens, and stops it.
 
     It also ends with the thread that started it. `data_dir` is a temporary folder of its own if not given, removed in
-    the end. `tokens` turn Pachyderm's auth on; `commit_latency` is in seconds. Raises `StandinError`.
+    the end. `tokens` turn Pachyderm's auth on; `commit_latency` is in seconds; `tls` are PEM files, certificates and
+    key. Raises `StandinError`.
     """
 
     def __init__(
@@ -36,13 +37,17 @@ class StandinProcess(Control):
         host: str = "127.0.0.1",
         port: int = 0,
         control_port: int = 0,
+        grpc_port: int = 0,
         tokens: Sequence[str] = (),
         commit_latency: float = 0,
+        tls: tuple[Path, Path] | None = None,
         outlive_parent: bool = False,
         stderr: IO[bytes] | None = None,
     ) -> None:
         self._data_dir = data_dir
         self._flags = [f"--host={host}", f"--port={port}", f"--control-port={control_port}"]
+        self._flags += [f"--grpc-port={grpc_port}"]
+        self._flags += [f"--tls-cert={tls[0]}", f"--tls-key={tls[1]}"] if tls else []
         self._flags += [f"--commit-latency={commit_latency}"]
         self._flags += ["--outlive-parent"] if outlive_parent else []
         self._tokens = tokens
@@ -67,6 +72,11 @@ class StandinProcess(Control):
     def control(self) -> str:
         """The control API's URL."""
         return self._address("control")
+
+    @property
+    def pachd_address(self) -> str:
+        """The gRPC API's address, `grpc://host:port`, or `grpcs://…` with TLS."""
+        return self._address("grpc")
 
     @property
     def host_port(self) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from aiohttp import web
 
 from pachyderm_standin import xml
+from pachyderm_standin.blobs import BlobStore
 from pachyderm_standin.gateway import Gateway
 from pachyderm_standin.model import File, PfsError, Tree
 from pachyderm_standin.s3.errors import S3Error
@@ -67,7 +68,7 @@ async def list_objects(gateway: Gateway, request: S3Request) -> web.Response:
     commit, tree = await gateway.opened(ref)
     page = list_page(tree, prefix=prefix.removeprefix("/"), marker=marker, delimiter=delimiter, max_keys=max_keys)
     fields = [
-        *_contents(page, commit.finishing),
+        *_contents(gateway.blobs, page, commit.finishing),
         *_optional("Delimiter", delimiter),
         ("IsTruncated", page.is_truncated),
         ("Marker", marker),
@@ -83,21 +84,21 @@ def _optional(name: str, value: str) -> list[xml.Field]:
     return [(name, value)] if value else []
 
 
-def _contents(page: Page, modified: datetime | None) -> Iterator[xml.Field]:
+def _contents(blobs: BlobStore, page: Page, modified: datetime | None) -> Iterator[xml.Field]:
     last_modified = seconds_time(modified)
     for key, file in page.entries:
         if file is not None:
-            yield "Contents", _content(key, file, last_modified)
+            yield "Contents", _content(key, file, blobs.hash(file), last_modified)
     for key, file in page.entries:
         if file is None:
             yield "CommonPrefixes", [("Prefix", key), ("Owner", OWNER)]
 
 
-def _content(key: str, file: File, last_modified: str) -> list[xml.Field]:
+def _content(key: str, file: File, etag: str, last_modified: str) -> list[xml.Field]:
     return [
         ("Key", key),
         ("LastModified", last_modified),
-        ("ETag", quoted(file.hash)),
+        ("ETag", quoted(etag)),
         ("Size", file.size),
         ("StorageClass", STORAGE_CLASS),
         ("Owner", OWNER),

@@ -83,7 +83,7 @@ async def upload_part(gateway: Gateway, request: S3Request) -> web.Response:
     path = f"{folder}/{number}"
     gateway.modify(UPLOADS, {path: File((content,))})
     _, file = await gateway.inspect(UPLOADS, path)
-    return web.Response(headers={"ETag": quoted(file.hash)})
+    return web.Response(headers={"ETag": quoted(gateway.blobs.hash(file))})
 
 
 async def complete_upload(gateway: Gateway, request: S3Request) -> web.StreamResponse:
@@ -129,6 +129,7 @@ async def _complete(gateway: Gateway, request: S3Request, numbers: list[int]) ->
     ref = gateway.existing_bucket(request.bucket)
     await _check_upload(gateway, folder)
     joined = await _join_parts(gateway, folder, numbers)
+    await asyncio.to_thread(gateway.blobs.hash, joined)
     path = request.file_path
     gateway.modify(ref, {path: joined}, validate=False)
     # The gateway means to delete the parts, but names a directory as if it were a file, which deletes nothing.
@@ -138,7 +139,7 @@ async def _complete(gateway: Gateway, request: S3Request, numbers: list[int]) ->
         ("Location", LOCATION),
         ("Bucket", request.bucket),
         ("Key", request.route.key),
-        ("ETag", quoted(file.hash)),
+        ("ETag", quoted(gateway.blobs.hash(file))),
     ]
     return xml.document("CompleteMultipartUploadResult", fields), commit.id
 
@@ -180,7 +181,9 @@ async def list_parts(gateway: Gateway, request: S3Request) -> web.Response:
     found = _parts(tree, folder, marker)
     page = found[:limit]
     is_truncated = 0 < limit < len(found)
-    parts: list[xml.Field] = [("Part", [("PartNumber", number), ("ETag", file.hash)]) for number, file in page]
+    parts: list[xml.Field] = [
+        ("Part", [("PartNumber", number), ("ETag", gateway.blobs.hash(file))]) for number, file in page
+    ]
     fields: list[xml.Field] = [
         ("Bucket", request.bucket),
         ("Key", request.route.key),

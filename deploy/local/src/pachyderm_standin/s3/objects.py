@@ -27,7 +27,7 @@ async def put_object(gateway: Gateway, request: S3Request) -> web.Response:
     path = request.file_path
     gateway.modify(ref, {path: File((content,))})
     commit, file = await gateway.inspect(ref, path)
-    return web.Response(headers={"ETag": quoted(file.hash), "x-amz-version-id": commit.id})
+    return web.Response(headers={"ETag": quoted(gateway.blobs.hash(file)), "x-amz-version-id": commit.id})
 
 
 async def delete_object(gateway: Gateway, request: S3Request) -> web.Response:
@@ -41,11 +41,9 @@ def _delete(gateway: Gateway, bucket: str, path: str, version: str) -> None:
         raise S3Error("NotImplemented")
     ref = gateway.existing_bucket(bucket)
     try:
-        commit = gateway.pfs.modify(ref, {path: None})
+        gateway.modify_with(ref, {path: None})
     except PfsError as error:
         raise S3Error("InternalError", str(error)) from error
-    if commit.finishing and not commit.finished:
-        gateway.finisher.submit(commit)
 
 
 async def delete_objects(gateway: Gateway, request: S3Request) -> web.Response:
@@ -86,7 +84,7 @@ async def copy_object(gateway: Gateway, request: S3Request) -> web.Response:
     headers = {"x-amz-version-id": version}
     if source_version := version or source.id:
         headers["x-amz-copy-source-version-id"] = source_version
-    fields: list[xml.Field] = [("LastModified", _precise_time(commit.finishing)), ("ETag", file.hash)]
+    fields: list[xml.Field] = [("LastModified", _precise_time(commit.finishing)), ("ETag", gateway.blobs.hash(file))]
     return document_response(request, "CopyObjectResult", fields, headers)
 
 
@@ -114,7 +112,7 @@ async def get_object(gateway: Gateway, request: S3Request) -> web.StreamResponse
     ref = gateway.existing_bucket(request.bucket)
     commit, file = await gateway.inspect(ref, request.file_path)
     _check_readable(request.file_path)
-    headers = {"ETag": quoted(file.hash)}
+    headers = {"ETag": quoted(gateway.blobs.hash(file))}
     if version := request.param("versionId") or ref.id:
         headers["x-amz-version-id"] = version
     if commit.finishing:
@@ -161,7 +159,7 @@ async def _send(request: S3Request, span: Span, pieces: Iterator[bytes], headers
 
 
 async def _send_body(request: S3Request, response: web.StreamResponse, span: Span, pieces: Iterator[bytes]) -> None:
-    limit = span.length // 2 if request.effects.cut else span.length
+    limit = request.effects.cut_limit(span.length)
     position = 0
     for whole in pieces:
         piece = flipped(whole, span.start + position, request.effects.flip_at)[: limit - position]

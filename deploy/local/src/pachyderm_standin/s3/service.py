@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 from urllib.parse import quote
 
 from aiohttp import web
@@ -56,6 +56,8 @@ class S3Service:
         self.gateway.counts.count(raw.method, request.route.operation)
         request.effects = self.gateway.faults.effects(raw.method, request.route)
         response = await self._answer_or_refuse(request)
+        if request.effects.lose_answer:
+            _hang_up(request, "a fault rule lost the answer")
         if request.expects_continue and not response.prepared:
             # A client that was not told to go on may send its body or not: this connection is of no more use.
             response.force_close()
@@ -64,7 +66,9 @@ class S3Service:
     async def _answer_or_refuse(self, request: S3Request) -> web.StreamResponse:
         try:
             return await self._answer(request)
-        except (ConnectionError, asyncio.CancelledError):
+        except ConnectionError as error:
+            _hang_up(request, str(error))
+        except asyncio.CancelledError:
             raise
         except Exception as error:
             # The gateway answers whatever goes wrong.
@@ -88,6 +92,9 @@ class S3Service:
         effects = request.effects
         if effects.latency:
             await asyncio.sleep(effects.latency)
+        if effects.outage:
+            self.gateway.begin_outage(effects.outage)
+        self.gateway.check_up()
         if effects.drop_bucket:
             self.gateway.pfs.delete_repo(self.gateway.bucket_ref(request.bucket).repo)
         if effects.cut and request.route.operation != "GetObject":
@@ -97,12 +104,16 @@ class S3Service:
 
 
 async def _cut(request: S3Request) -> None:
-    half = int(request.raw.headers.get("Content-Length", "0")) // 2
-    while half > 0 and (chunk := await request.raw.content.read(half)):
-        half -= len(chunk)
+    rest = request.effects.cut_limit(int(request.raw.headers.get("Content-Length", "0")))
+    while rest > 0 and (chunk := await request.raw.content.read(rest)):
+        rest -= len(chunk)
+    _hang_up(request, "a fault rule cut the connection")
+
+
+def _hang_up(request: S3Request, why: str) -> NoReturn:
     if request.raw.transport:
         request.raw.transport.close()
-    raise ConnectionResetError("a fault rule cut the connection")
+    raise ConnectionResetError(why)
 
 
 def _error_response(request: S3Request, error: Exception) -> web.Response:

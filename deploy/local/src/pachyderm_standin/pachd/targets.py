@@ -1,0 +1,35 @@
+"""Which branch and path a call is about, for fault rules to match."""
+
+from pachyderm_standin.model import CommitRef, NotFoundError
+from pachyderm_standin.pachd.calls import Call, bucket_of
+from pachyderm_standin.pachd.messages import Message, read_commit, read_repo
+
+
+def target_of(call: Call, request: Message) -> tuple[str, str]:
+    """Tell the bucket name `branch.repo.project` and the path; empty where the call has none.
+
+    The branch is empty for a call about a repo as a whole.
+    """
+    file = _field(request, "file") or _field(request, "new_file")
+    commit = file.commit if file else _field(request, "commit")
+    path = file.path if file else ""
+    if commit:
+        return _commit_bucket(call, read_commit(commit)), path
+    if branch := _field(request, "branch"):
+        return bucket_of(read_repo(branch.repo), branch.name), path
+    repo = _field(request, "repo")
+    return (bucket_of(read_repo(repo), "") if repo else ""), path
+
+
+def _field(request: Message, name: str) -> Message:
+    has_it = name in request._betterproto.meta_by_field_name and request.is_set(name)
+    return getattr(request, name) if has_it else None
+
+
+def _commit_bucket(call: Call, ref: CommitRef) -> str:
+    if not ref.branch:
+        try:
+            ref = call.exact(call.pick(ref))
+        except NotFoundError:
+            return bucket_of(ref.repo, "")
+    return bucket_of(ref.repo, ref.branch)
