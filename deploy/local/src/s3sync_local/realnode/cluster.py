@@ -15,7 +15,7 @@ from s3sync_local.errors import ComponentError, SandboxError
 from s3sync_local.gobuild import Progress
 from s3sync_local.images import build_images
 from s3sync_local.owner import KeeperProcess
-from s3sync_local.realnode.configuration import NODE_NAME, import_command
+from s3sync_local.realnode.configuration import NODE_NAME, import_command, tag_command
 from s3sync_local.realnode.programs import SEARCH_PATH, ensure_programs
 
 OWN_IMAGES = ("pause", "coredns", "training-operator")
@@ -45,9 +45,16 @@ class RealCluster(Cluster):
 
     def import_image(self, archive: Path) -> None:
         """Import an image archive (docker or OCI) into the node; raises ComponentError with what containerd says."""
+        self._run(import_command([archive]))
+
+    def tag_image(self, image: str, other: str) -> None:
+        """Give an image of the node a second reference; raises ComponentError with what containerd says."""
+        self._run(tag_command(image, other))
+
+    def _run(self, command: list[str]) -> None:
         self.check()
         ran = subprocess.run(
-            import_command([archive]),
+            command,
             env=os.environ | {"PATH": SEARCH_PATH},
             capture_output=True,
             text=True,
@@ -55,7 +62,7 @@ class RealCluster(Cluster):
             check=False,
         )
         if ran.returncode:
-            raise ComponentError(f"{archive} could not be imported: {ran.stderr.strip()}")
+            raise ComponentError(f"{' '.join(command)}: {ran.stderr.strip()}")
 
     def restart_kubelet(self) -> None:
         """Stop the kubelet and start it again, as an upgrade of the node does; return when the node is Ready again."""

@@ -218,6 +218,11 @@ def import_command(archives: Sequence[Path]) -> list[str]:
     return ["sh", "-c", script, "sh", *map(str, archives)]
 
 
+def tag_command(image: str, other: str) -> list[str]:
+    """Return the command that gives an image of the node a second reference."""
+    return ["ctr", "--namespace", "k8s.io", "images", "tag", "--force", full_reference(image), full_reference(other)]
+
+
 def full_reference(image: str) -> str:
     """Return an image's reference with the registry that containerd adds, as `docker.io/coredns/coredns:1.14.7`."""
     first = image.partition("/")[0]
