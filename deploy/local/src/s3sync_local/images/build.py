@@ -9,9 +9,9 @@ from pathlib import Path
 from s3sync_local.binaries import COREDNS, TRAINING_OPERATOR, ensure_modules
 from s3sync_local.errors import ImageError
 from s3sync_local.gobuild import Progress
-from s3sync_local.images import commands, debian, hostenv, inputs, store
+from s3sync_local.images import commands, debian, hostenv, inputs, sbom, store
 from s3sync_local.images.archive import describe
-from s3sync_local.images.buildah import Build, Builder, labels
+from s3sync_local.images.buildah import Build, Builder, bud_arguments, labels
 from s3sync_local.images.catalogue import RECIPES, REPOSITORY, Recipe
 from s3sync_local.paths import cache_dir
 
@@ -101,6 +101,26 @@ def ensure_entries(
     return entries
 
 
+def reproduce(name: str, progress: Progress) -> tuple[str, str]:
+    """Build an image twice from nothing, its Debian base included, and return the SHA-256 of both archives.
+
+    Downloaded packages are taken from uv's cache, which the lock's hashes vouch for.
+    """
+    (recipe,) = choose([name])
+    programs = _go_programs([recipe], {}, progress)
+    commands.require(("buildah", "mmdebstrap"))
+    root = store.images_dir()
+    with store.exclusive(root, progress):
+        first, second = (_build_apart(recipe, programs, root, progress) for _ in range(2))
+    return first, second
+
+
+def _build_apart(recipe: Recipe, programs: Mapping[str, Path], root: Path, progress: Progress) -> str:
+    with store.workspace(root) as work:
+        session = Session(work, work, progress)
+        return inputs.file_digest(_ensure(recipe, session, programs) / ARCHIVE)
+
+
 def choose(names: Iterable[str] | None) -> list[Recipe]:
     """Return the recipes of the named images in the order of building; raises ImageError for a name that none has."""
     wanted = set(RECIPES if names is None else names)
@@ -138,6 +158,7 @@ def make_plan(recipe: Recipe, program: Path | None, base: Path | None) -> Plan:
     revision = inputs.revision(REPOSITORY, paths)
     marks = labels(recipe.reference.rpartition(":")[2], revision, inputs.source_url(REPOSITORY))
     facts = [FORMAT, recipe.reference, *(f"{name}={value}" for name, value in sorted(marks.items()))]
+    facts += bud_arguments(Build("", Path(), Path(recipe.dockerfile), revision.time))
     facts += [describe(base).image_id] if base else []
     return Plan(recipe, files, marks, revision.time, inputs.digest(files, facts))
 
@@ -152,13 +173,13 @@ def _allowed_paths(recipe: Recipe) -> inputs.Allowed:
 def build(plan: Plan, session: Session, base: Path | None, made: Path) -> None:
     """Build one image and write its archive, and a product's SBOM, into the folder `made`."""
     recipe, builder = plan.recipe, session.builder()
-    local = f"localhost/{recipe.reference}"
+    name = f"docker.io/{recipe.reference}"
     context = session.work / f"context-{recipe.name}"
     inputs.stage(plan.files, context)
     secrets = session.work / f"secrets-{recipe.name}"
     builder.build(
         Build(
-            local,
+            name,
             context,
             context / recipe.dockerfile,
             plan.time,
@@ -168,7 +189,9 @@ def build(plan: Plan, session: Session, base: Path | None, made: Path) -> None:
             volumes=cache_volumes() if base else (),
         )
     )
-    builder.save(local, made / ARCHIVE, f"docker.io/{recipe.reference}")
+    builder.save(name, made / ARCHIVE)
+    if recipe.package:
+        sbom.write(recipe.reference, describe(made / ARCHIVE), plan.files["uv.lock"], made / SBOM)
 
 
 def write_secrets(settings: hostenv.HostSettings, folder: Path) -> dict[str, Path]:
@@ -196,7 +219,8 @@ def ensure_base(session: Session) -> Path:
 
     An old base is used on where a new one cannot be made now: its lack of updates is told, and no reason to stop.
     """
-    key = inputs.digest({}, [*debian.base_arguments(Path("base.tar")), str(BASE_TIME), FORMAT])
+    arguments = [*debian.base_arguments(Path("base.tar")), *bud_arguments(Build(BASE, Path(), Path(), BASE_TIME))]
+    key = inputs.digest({}, [*arguments, FORMAT])
     return _ensure_debian(session, "base", key, lambda made: make_base(session, made)) / ARCHIVE
 
 
@@ -218,7 +242,7 @@ def make_base(session: Session, made: Path) -> None:
     (context / "Dockerfile").write_text("FROM scratch\nADD base.tar /\n")
     builder = session.builder()
     builder.build(Build(BASE, context, context / "Dockerfile", BASE_TIME))
-    builder.save(BASE, made / ARCHIVE, BASE)
+    builder.save(BASE, made / ARCHIVE)
     session.base_is_loaded()
 
 

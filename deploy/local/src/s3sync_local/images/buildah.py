@@ -51,9 +51,10 @@ class Build:
 
 
 def bud_arguments(build: Build) -> list[str]:
-    """Return the arguments of `buildah bud`; the same build gives the same image, for no time or host gets in."""
+    """Return the arguments of `buildah bud`; the same build gives the same image, for no time or host gets in: the
+    OCI format names no host, as Docker's does."""
     flags = [
-        *("--isolation=chroot", "--network=host", "--format=docker", "--layers=false", "--pull=never"),
+        *("--isolation=chroot", "--network=host", "--format=oci", "--layers=false", "--pull=never"),
         *(
             "--identity-label=false",
             f"--timestamp={build.time}",
@@ -95,10 +96,10 @@ class Builder:
         command, *arguments = bud_arguments(build)
         self._run(f"building {build.reference}", command, self._storage.policy_flag(), *arguments)
 
-    def save(self, reference: str, archive: Path, name: str) -> None:
-        """Write an image as a docker-archive, under the name that a node will know it by."""
-        target = f"docker-archive:{archive}:{name}"
-        self._run(f"writing {name}", "push", self._storage.policy_flag(), reference, target)
+    def save(self, reference: str, archive: Path) -> None:
+        """Write an image as a docker-archive, under the reference by which a node will know it."""
+        target = f"docker-archive:{archive}:{reference}"
+        self._run(f"writing {reference}", "push", self._storage.policy_flag(), reference, target)
 
     def _run(self, what: str, *arguments: str) -> None:
         # The host's storage.conf may name other drivers and mount programs.

@@ -14,6 +14,7 @@ from s3sync_local.gobuild import REPORT_SECONDS, Progress
 from s3sync_local.paths import cache_dir
 
 LOCK_SECONDS = 3600
+KEY_LENGTH = 16
 KEPT = 2
 """Entries of one name that are kept: the newest, and the one before, to which a change may be taken back."""
 _WORK = "work-"
@@ -27,7 +28,7 @@ def images_dir() -> Path:
 
 def entry(root: Path, name: str, key: str) -> Path:
     """Return the folder of one image; it exists only when it is whole."""
-    return root / f"{name}-{key[:16]}"
+    return root / f"{name}-{key[:KEY_LENGTH]}"
 
 
 def age_days(folder: Path) -> float:
@@ -85,10 +86,19 @@ def publish(made: Path, target: Path) -> None:
     made.rename(target)
 
 
+def newest(root: Path, name: str) -> Path | None:
+    """Return the entry of a name that was used last, or None where there is none."""
+    return next(iter(_by_use(root, name)), None)
+
+
 def prune(root: Path, name: str, keep: int = KEPT) -> list[Path]:
     """Remove the entries of a name but the most recently used, and return what was removed; call under the lock."""
-    entries = [path for path in root.glob(f"{name}-*") if len(path.name) == len(name) + 17]
-    stale = sorted(entries, key=lambda path: path.stat().st_mtime, reverse=True)[keep:]
+    stale = _by_use(root, name)[keep:]
     for path in stale:
         shutil.rmtree(path)
     return stale
+
+
+def _by_use(root: Path, name: str) -> list[Path]:
+    entries = [path for path in root.glob(f"{name}-*") if len(path.name) == len(name) + 1 + KEY_LENGTH]
+    return sorted(entries, key=lambda path: path.stat().st_mtime, reverse=True)
