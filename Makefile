@@ -14,7 +14,7 @@ export UV_PYTHON_DOWNLOADS := never
 # A cache on another file system than the tree cannot be linked from; that is no reason for a warning.
 export UV_LINK_MODE ?= $(shell [ "$$(stat -c %d . 2>/dev/null)" = "$$(stat -c %d $${UV_CACHE_DIR:-$$HOME} 2>/dev/null)" ] && echo hardlink || echo copy)
 
-.PHONY: help setup generate verify test unit integration contract demo bench clean
+.PHONY: help setup generate verify test unit integration contract demo e2e bench clean
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +45,7 @@ verify: .venv/.synced ## Lint, types, architecture; fail if anything generated i
 test: .venv/.synced ## All tests but e2e: unit, job, contract, integration on a real API server.
 	$(BIN)/python -m s3sync_local build
 	$(BIN)/python -m s3sync_local.helm
-	$(BIN)/pytest tests
+	$(BIN)/pytest tests --ignore=tests/e2e
 
 unit: .venv/.synced ## The tests that need no server (seconds).
 	$(BIN)/pytest tests/unit
@@ -60,6 +60,14 @@ contract: .venv/.synced ## What we hold of Pachyderm, against the stand-in or S3
 
 demo: .venv/.synced ## The main job on a local Kubernetes; KEEP=1 leaves it up until Ctrl-C.
 	@exec $(BIN)/python -m s3sync_local.demo $(if $(KEEP),--keep)
+
+# Only what is said on the command line counts: a KUBECONFIG that lies in the environment may be anybody's cluster.
+given = $(if $(filter command line,$(origin $(1))),--$(2)='$($(1))')
+
+e2e: .venv/.synced ## All on a real kubelet, as root; or on yours: KUBECONFIG= S3_ENDPOINT= OPERATOR_IMAGE= JOB_IMAGE=.
+	@exec $(BIN)/python -m s3sync_local.e2e $(call given,KUBECONFIG,kubeconfig) $(call given,S3_ENDPOINT,s3-endpoint) \
+		$(call given,S3_ENDPOINT_HERE,s3-endpoint-here) $(call given,OPERATOR_IMAGE,operator-image) \
+		$(call given,JOB_IMAGE,job-image) $(E2E_FLAGS)
 
 bench: .venv/.synced ## Time s3sync-job against the seed's way, in one run.
 	$(BIN)/python job_image/bench/bench_copy.py

@@ -32,9 +32,9 @@ class Syncs:
     endpoint: str
     names: Iterator[str] = field(default_factory=lambda: (f"sync-{number}" for number in numbers))
 
-    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        """Run kubectl in the namespace."""
-        return self.cluster.kubectl("--namespace", self.namespace, *arguments, stdin=stdin)
+    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60) -> str:
+        """Run kubectl in the namespace; a `wait` in it must end within the time limit (seconds)."""
+        return self.cluster.kubectl("--namespace", self.namespace, *arguments, stdin=stdin, timeout=timeout)
 
     def apply(self, name: str | None = None, **spec: Any) -> str:
         """Apply a sync and return its name."""

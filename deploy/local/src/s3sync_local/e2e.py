@@ -1,0 +1,105 @@
+"""`make e2e`: the end-to-end tests on a cluster made on this machine, or on a given cluster and Pachyderm."""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from s3sync_local import sandbox
+from s3sync_local.errors import LocalClusterError, MissingToolError
+from s3sync_local.gobuild import Progress
+from s3sync_local.images import build_images
+from s3sync_local.realnode import ensure_programs, missing_packages
+
+ROOT = Path(__file__).resolve().parents[4]
+TESTS = "tests/e2e"
+APT_SECONDS = 900
+GIVEN = ("s3_endpoint", "s3_endpoint_here", "operator_image", "job_image")
+NEEDED = {"s3_endpoint": "S3_ENDPOINT", "operator_image": "OPERATOR_IMAGE", "job_image": "JOB_IMAGE"}
+ANNOUNCEMENT = """\
+The end-to-end tests run on the cluster of {kubeconfig} and the Pachyderm at {s3_endpoint}.
+They create, and remove in the end:
+  in the cluster    namespace s3sync-system with the operator ({operator_image}),
+                    the definition pachydermsyncs.sync.pachyderm.io, cluster roles named s3sync-*,
+                    namespaces s3sync-e2e-*, and syncs with their TFJobs there and in namespace kubeflow
+  in Pachyderm      repos whose names end in a random suffix
+They stop before they begin where the definition or namespace s3sync-system is there already.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the tests and exit as they do; what is missing is told in one line."""
+    options, pytest_arguments = _parser().parse_known_args(arguments)
+    try:
+        code = _on_given(options, pytest_arguments) if options.kubeconfig else _on_own(pytest_arguments)
+    except LocalClusterError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m s3sync_local.e2e", description=__doc__)
+    parser.add_argument("--kubeconfig", type=Path, help="run on this cluster instead of one made here")
+    for name in GIVEN:
+        parser.add_argument(f"--{name.replace('_', '-')}", default="", help=argparse.SUPPRESS)
+    return parser
+
+
+def say(text: str) -> None:
+    """Write one progress line."""
+    sys.stdout.write(f"==> {text}\n")
+    sys.stdout.flush()
+
+
+def _pytest(arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "pytest", TESTS, *arguments]
+
+
+def _on_given(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    values = {name: getattr(options, name) for name in GIVEN}
+    absent = [variable for name, variable in NEEDED.items() if not values[name]]
+    if absent:
+        raise MissingToolError(f"with KUBECONFIG, `make e2e` needs {', '.join(absent)} as well; see CONTRIBUTING.md")
+    sys.stdout.write(ANNOUNCEMENT.format(kubeconfig=options.kubeconfig, **values))
+    sys.stdout.flush()
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value]
+    command = _pytest([f"--kubeconfig={options.kubeconfig.resolve()}", *flags, *arguments])
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def _on_own(arguments: Sequence[str]) -> int:
+    _install_packages(say)
+    ensure_programs(say)
+    build_images(say)
+    return sandbox.run(_pytest(arguments), cwd=ROOT)
+
+
+def _install_packages(progress: Progress) -> None:
+    """Install what is missing of Debian's packages; raises MissingToolError where that takes rights we lack."""
+    packages = missing_packages()
+    if os.geteuid() != 0:
+        wanted = f", and apt-get install {' '.join(packages)}" if packages else ""
+        raise MissingToolError(f"the end-to-end tests run a kubelet, which takes root{wanted}; run `make e2e` as root")
+    if not packages:
+        return
+    progress(f"apt-get install {' '.join(packages)}")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
+        ran = subprocess.run(
+            ["apt-get", "-q", *command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=APT_SECONDS,
+            check=False,
+        )
+        if ran.returncode:
+            raise MissingToolError(f"apt-get {command[0]} failed: {ran.stderr.strip()[-2000:]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""What the example's document said to change for an own deployment: bucket, endpoint and namespace."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import OwnSyncs
+from tests.e2e.target import Target
+from tests.e2e.test_seed import BOOKS, stored
+
+# Pachyderm 1.9 in the default namespace, as the document's example of another deployment has it.
+OLD_SERVICE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "pachd", "namespace": "default"},
+    "spec": {"type": "ExternalName", "externalName": "pachd.pachyderm.svc.cluster.local"},
+}
+
+
+def test_another_bucket_is_a_branch_of_a_repo(syncs: OwnSyncs, s3: Any) -> None:
+    name = syncs.apply(branch="nightly")
+    assert syncs.wait_ready(name)["destination"] == f"s3://nightly.{name}/testdata"
+    assert stored(s3, f"nightly.{name}") == BOOKS
+
+
+def test_several_syncs_of_one_repo_keep_their_branches_apart(syncs: OwnSyncs, s3: Any) -> None:
+    first = syncs.apply(branch="one")
+    second = syncs.apply(repo=first, branch="two")
+    for name in (first, second):
+        syncs.wait_ready(name)
+    assert stored(s3, f"one.{first}") == stored(s3, f"two.{first}") == BOOKS
+
+
+def test_an_endpoint_as_a_bare_host_and_port_in_another_namespace(syncs: OwnSyncs, target: Target, s3: Any) -> None:
+    if not target.node:
+        pytest.skip("the other Service is made in a cluster of our own only")
+    target.kubectl("apply", "-f", "-", stdin=json.dumps(OLD_SERVICE))
+    name = syncs.apply(endpoint="pachd.default:30600")
+    syncs.wait_ready(name)
+    assert stored(s3, f"master.{name}") == BOOKS
+    target.kubectl("delete", "service", "pachd", "-n", "default")
+
+
+def test_the_cluster_ip_of_the_service_as_the_endpoint(syncs: OwnSyncs, target: Target, s3: Any) -> None:
+    if not target.node:
+        pytest.skip("only a cluster of our own tells the Service's address")
+    name = syncs.apply(endpoint=target.endpoint_here)
+    syncs.wait_ready(name)
+    assert stored(s3, f"master.{name}") == BOOKS
