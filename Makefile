@@ -14,7 +14,7 @@ export UV_PYTHON_DOWNLOADS := never
 # A cache on another file system than the tree cannot be linked from; that is no reason for a warning.
 export UV_LINK_MODE ?= $(shell [ "$$(stat -c %d . 2>/dev/null)" = "$$(stat -c %d $${UV_CACHE_DIR:-$$HOME} 2>/dev/null)" ] && echo hardlink || echo copy)
 
-.PHONY: help setup generate verify test unit integration contract demo e2e bench clean
+.PHONY: help setup generate verify test unit integration contract demo e2e images sbom reproduce audit bench clean
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,18 @@ e2e: .venv/.synced ## All on a real kubelet, as root; or on yours: KUBECONFIG= S
 	@exec $(BIN)/python -m s3sync_local.e2e $(call given,KUBECONFIG,kubeconfig) $(call given,S3_ENDPOINT,s3-endpoint) \
 		$(call given,S3_ENDPOINT_HERE,s3-endpoint-here) $(call given,OPERATOR_IMAGE,operator-image) \
 		$(call given,JOB_IMAGE,job-image) $(E2E_FLAGS)
+
+images: .venv/.synced ## Build all images into the cache, as root; needs apt-get install buildah mmdebstrap.
+	@exec $(BIN)/python -m s3sync_local.images build $(NAMES)
+
+sbom: .venv/.synced ## The bills of materials (CycloneDX) of the operator's and the job's image.
+	@exec $(BIN)/python -m s3sync_local.images sbom
+
+reproduce: .venv/.synced ## Build the operator's image (or NAMES=…) twice from nothing; both must be the same.
+	@exec $(BIN)/python -m s3sync_local.images reproduce $(or $(NAMES),operator)
+
+audit: .venv/.synced ## Known vulnerabilities of the locked dependencies; data out of reach is told, and no failure.
+	@$(BIN)/python -m s3sync_local.images audit $(if $(SERVICE_URL),--service-url='$(SERVICE_URL)') || [ $$? -eq 3 ]
 
 bench: .venv/.synced ## Time s3sync-job against the seed's way, in one run.
 	$(BIN)/python job_image/bench/bench_copy.py
