@@ -75,6 +75,7 @@ def test_the_namespaced_operator_serves_its_own_namespace_and_the_others_serve_a
 def test_the_ports_are_those_the_operator_listens_on_where_nothing_is_set(name: str) -> None:
     ports = {port["name"]: port["containerPort"] for port in container(overlay(name))["ports"]}
     assert Settings().health_address == f"0.0.0.0:{ports['health']}"
+    assert Settings().metrics_address == f"0.0.0.0:{ports['metrics']}"
 
 
 @RENDERED
