@@ -9,8 +9,9 @@ from s3sync_local.errors import ImageError, LocalClusterError
 from s3sync_local.images import store
 from s3sync_local.images.archive import describe
 from s3sync_local.images.audit import Verdict, audit
-from s3sync_local.images.build import ARCHIVE, SBOM, build_images, ensure_entries, reproduce
+from s3sync_local.images.build import SBOM, build_images, ensure_entries, reproduce
 from s3sync_local.images.catalogue import RECIPES
+from s3sync_local.images.foundation import ARCHIVE
 from s3sync_local.images.sbom import validate
 
 PRODUCTS = [recipe.name for recipe in RECIPES.values() if recipe.package]

@@ -1,64 +1,37 @@
 """Build images into the cache: what is there already is returned, what is not is built and published whole."""
 
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from s3sync_local.binaries import COREDNS, TRAINING_OPERATOR, ensure_modules
 from s3sync_local.errors import ImageError
 from s3sync_local.gobuild import Progress
-from s3sync_local.images import commands, debian, hostenv, inputs, sbom, store
+from s3sync_local.images import commands, hostenv, inputs, sbom, store
 from s3sync_local.images.archive import describe
-from s3sync_local.images.buildah import Build, Builder, bud_arguments, labels
+from s3sync_local.images.buildah import Build, bud_arguments, labels
 from s3sync_local.images.catalogue import RECIPES, REPOSITORY, Recipe
+from s3sync_local.images.foundation import (
+    ARCHIVE,
+    BASE,
+    BASE_NAME,
+    PAUSE_PACKAGE,
+    base_key,
+    ensure_base,
+    ensure_pause_program,
+    fresh,
+    pause_key,
+)
+from s3sync_local.images.session import Session
 from s3sync_local.paths import cache_dir
 
-BASE = "localhost/pachyderm-s3-sync/base:local"
-BASE_TIME = 1686355200
-"""The day of Debian 12's release: the time that the base's files get. What a base holds is told by its digest."""
-BASE_DAYS = 30
+PROGRAMS = ("buildah", "mmdebstrap")
 FORMAT = "1"
 """Counted up when this code builds other images from the same inputs."""
-ARCHIVE, SBOM = "image.tar", "sbom.cdx.json"
+SBOM = "sbom.cdx.json"
 CACHE_IN_BUILD = Path("/root/.cache")
 """Where uv and `bootstrap_uv.py` look for their caches inside of a build."""
-PAUSE_PACKAGE, PAUSE_MEMBER = "catatonit", "usr/bin/catatonit"
-
-
-@dataclass
-class Session:
-    """One run of builds: a work folder, and a builder that has loaded the base, both made when first needed."""
-
-    root: Path
-    work: Path
-    progress: Progress
-    _builder: Builder | None = field(default=None, init=False)
-    _base_loaded: bool = field(default=False, init=False)
-
-    def builder(self) -> Builder:
-        """Return the builder, made at the first call."""
-        if self._builder is None:
-            self._builder = Builder(self.folder("buildah"), self.progress)
-        return self._builder
-
-    def loaded(self, base: Path) -> str:
-        """Return the reference under which the builder has the base, loading it at the first call."""
-        if not self._base_loaded:
-            self.builder().load(base, BASE)
-            self._base_loaded = True
-        return BASE
-
-    def base_is_loaded(self) -> None:
-        """Note that the builder has the base already, for it has just made it."""
-        self._base_loaded = True
-
-    def folder(self, name: str) -> Path:
-        """Return a new empty folder of this run."""
-        path = self.work / name
-        path.mkdir()
-        return path
 
 
 @dataclass(frozen=True)
@@ -91,12 +64,16 @@ def ensure_entries(
     """Return each image's reference and its folder in the cache, as build_images does."""
     chosen = choose(names)
     given = {**_go_programs(chosen, programs or {}, progress), **(programs or {})}
-    commands.require(("buildah", "mmdebstrap"))
     root = store.images_dir()
+    found = {recipe.reference: _lookup(recipe, root, given) for recipe in chosen}
+    whole = {reference: entry for reference, entry in found.items() if entry}
+    if len(whole) == len(chosen):
+        return whole
+    commands.require(PROGRAMS)
     with store.exclusive(root, progress), store.workspace(root) as work:
         session = Session(root, work, progress)
         entries = {recipe.reference: _ensure(recipe, session, given) for recipe in chosen}
-        for name in ("base", PAUSE_PACKAGE, *(recipe.name for recipe in chosen)):
+        for name in (BASE_NAME, PAUSE_PACKAGE, *(recipe.name for recipe in chosen)):
             store.prune(root, name)
     return entries
 
@@ -108,7 +85,7 @@ def reproduce(name: str, progress: Progress) -> tuple[str, str]:
     """
     (recipe,) = choose([name])
     programs = _go_programs([recipe], {}, progress)
-    commands.require(("buildah", "mmdebstrap"))
+    commands.require(PROGRAMS)
     root = store.images_dir()
     with store.exclusive(root, progress):
         first, second = (_build_apart(recipe, programs, root, progress) for _ in range(2))
@@ -136,13 +113,24 @@ def _go_programs(chosen: Sequence[Recipe], given: Mapping[str, Path], progress: 
     return {name: built[name] for name in wanted}
 
 
+def _lookup(recipe: Recipe, root: Path, programs: Mapping[str, Path]) -> Path | None:
+    """Return the image's entry where the cache has it and all that it stands on, without a lock or any rights."""
+    base = fresh(root, BASE_NAME, base_key()) if recipe.on_base else None
+    package = fresh(root, PAUSE_PACKAGE, pause_key()) if recipe.name == "pause" else None
+    program = programs.get(recipe.name) or (package / PAUSE_PACKAGE if package else None)
+    if (recipe.on_base and not base) or (recipe.program and not program):
+        return None
+    entry = store.entry(root, recipe.name, make_plan(recipe, program, base / ARCHIVE if base else None).key)
+    return entry if store.use(entry) else None
+
+
 def _ensure(recipe: Recipe, session: Session, programs: Mapping[str, Path]) -> Path:
     base = ensure_base(session) if recipe.on_base else None
     program = programs.get(recipe.name) or (ensure_pause_program(session) if recipe.name == "pause" else None)
     plan = make_plan(recipe, program, base)
     entry = store.entry(session.root, recipe.name, plan.key)
     if not store.use(entry):
-        _publish(session, entry, lambda made: build(plan, session, base, made))
+        session.publish(entry, lambda made: build(plan, session, base, made))
     return entry
 
 
@@ -184,7 +172,7 @@ def build(plan: Plan, session: Session, base: Path | None, made: Path) -> None:
             context / recipe.dockerfile,
             plan.time,
             labels=plan.labels,
-            build_args={"BASE_IMAGE": session.loaded(base)} if base else {},
+            build_args={"BASE_IMAGE": session.loaded(base, BASE)} if base else {},
             secrets=write_secrets(hostenv.read(), secrets) if base else {},
             volumes=cache_volumes() if base else (),
         )
@@ -212,57 +200,3 @@ def cache_volumes() -> list[str]:
     for folder in (uv_cache, tools):
         folder.mkdir(parents=True, exist_ok=True)
     return [f"{uv_cache}:{CACHE_IN_BUILD}/uv", f"{tools}:{CACHE_IN_BUILD}/pachyderm-s3-sync/tools"]
-
-
-def ensure_base(session: Session) -> Path:
-    """Return the archive of the base, made where the cache has none or one that is older than BASE_DAYS.
-
-    An old base is used on where a new one cannot be made now: its lack of updates is told, and no reason to stop.
-    """
-    arguments = [*debian.base_arguments(Path("base.tar")), *bud_arguments(Build(BASE, Path(), Path(), BASE_TIME))]
-    key = inputs.digest({}, [*arguments, FORMAT])
-    return _ensure_debian(session, "base", key, lambda made: make_base(session, made)) / ARCHIVE
-
-
-def ensure_pause_program(session: Session) -> Path:
-    """Return Debian's catatonit, kept like the base."""
-    key = inputs.digest({}, [*debian.extract_arguments(PAUSE_PACKAGE, Path("package.tar")), PAUSE_MEMBER])
-
-    def make(made: Path) -> None:
-        work = session.folder("pause-package")
-        debian.extract_program(PAUSE_PACKAGE, PAUSE_MEMBER, work, made / PAUSE_PACKAGE, session.progress)
-
-    return _ensure_debian(session, PAUSE_PACKAGE, key, make) / PAUSE_PACKAGE
-
-
-def make_base(session: Session, made: Path) -> None:
-    """Make a Debian with Python and write it as an image's archive."""
-    context = session.folder("context-base")
-    debian.make_base(session.work, context / "base.tar", BASE_TIME, session.progress)
-    (context / "Dockerfile").write_text("FROM scratch\nADD base.tar /\n")
-    builder = session.builder()
-    builder.build(Build(BASE, context, context / "Dockerfile", BASE_TIME))
-    builder.save(BASE, made / ARCHIVE)
-    session.base_is_loaded()
-
-
-def _ensure_debian(session: Session, name: str, key: str, make: Callable[[Path], None]) -> Path:
-    entry = store.entry(session.root, name, key)
-    there = store.use(entry)
-    if there and store.age_days(entry) < BASE_DAYS:
-        return entry
-    try:
-        _publish(session, entry, make)
-    except ImageError as error:
-        if not there:
-            raise
-        session.progress(f"{name} is over {BASE_DAYS} days old and cannot be made anew, so it is used on: {error}")
-    return entry
-
-
-def _publish(session: Session, entry: Path, make: Callable[[Path], None]) -> None:
-    started = time.monotonic()
-    made = session.folder(f"made-{entry.name}")
-    make(made)
-    store.publish(made, entry)
-    session.progress(f"{entry.name} made in {time.monotonic() - started:.0f} s")
