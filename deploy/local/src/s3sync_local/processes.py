@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -86,13 +86,14 @@ def become_subreaper() -> None:
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def kill_orphans() -> None:
-    """Kill and reap whatever child is still there; called last, when every component has ended."""
+def kill_orphans(spare: Collection[int] = ()) -> None:
+    """Kill and reap whatever child is still there but the spared: what components that have ended left behind."""
     for _ in range(KILL_SECONDS * 100):
-        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-        if not children:
+        children = map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+        orphans = [pid for pid in children if pid not in spare]
+        if not orphans:
             return
-        for pid in map(int, children):
+        for pid in orphans:
             _kill_group(pid)
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)

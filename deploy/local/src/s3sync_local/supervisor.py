@@ -100,13 +100,15 @@ class Supervisor:
         return bool(readable)
 
     def stop(self) -> None:
-        """Stop every component in order, each within its grace; then kill what any of them left behind."""
+        """Stop every component in order, each within its grace, and kill what any of them leaves behind."""
         for names in STOP_ORDER:
             together = [self._components.pop(name) for name in names if name in self._components]
             for component in together:
                 component.terminate()
             for component in together:
                 component.wait_or_kill(GRACE_SECONDS.get(component.name, DEFAULT_GRACE_SECONDS))
+            # A pod that outlives its node would keep the API server waiting for the end of its watches.
+            kill_orphans(spare=self.pids().values())
         kill_orphans()
 
     def _timed_out(self, trouble: str, seconds: float) -> ComponentError:

@@ -111,6 +111,8 @@ class RealKeeper(Keeper):
         layout.kubelet_config.write_text(json.dumps(configuration.kubelet_config(layout)))
         layout.proxy_config.write_text(json.dumps(configuration.proxy_config(layout)))
         _call("ip", "address", "replace", f"{NODE_ADDRESS}/32", "dev", "lo")
+        # The node's own processes (webhook calls, kubectl, tests) need a way to Services before their rules see them.
+        _call("ip", "route", "replace", components.SERVICE_RANGE, "dev", "lo", "src", NODE_ADDRESS)
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
         cover_kernel_settings(layout.kernel_settings)
 

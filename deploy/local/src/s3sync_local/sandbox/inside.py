@@ -14,8 +14,9 @@ from types import FrameType
 
 from s3sync_local.sandbox.cgroups import CGROUP_ROOT, V2_CONTROLLERS, Hierarchy, read_hierarchies
 from s3sync_local.sandbox.marker import MARKER
+from s3sync_local.sandbox.records import MOUNT_POINTS
 
-PRIVATE_FOLDERS = ("/run", "/var/log")
+PRIVATE_FOLDERS = ("/run", "/var/log", *map(str, MOUNT_POINTS))
 """Where programs keep sockets, locks, network namespaces and links that no flag moves: memory, gone with the mount."""
 
 SETUP_SECONDS = 30

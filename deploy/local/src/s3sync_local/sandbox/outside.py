@@ -40,6 +40,7 @@ def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, st
     lock = records.claim(name, paths)
     janitor = _start_janitor(name, lock)
     try:
+        records.make_mount_points()
         for path in paths:
             cgroups.create(path)
         return _run_inside(command, paths, cwd, env)
