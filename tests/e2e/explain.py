@@ -14,8 +14,9 @@ COMMANDS = (
     ("get", "pachydermsyncs", "-A", "-o", "yaml"),
     ("get", "events", "-A", "--sort-by=.metadata.creationTimestamp"),
     ("describe", "pods", "-n", OPERATOR_NAMESPACE),
-    ("logs", "-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=s3sync-operator", LOG_LINES, "--prefix"),
-    ("logs", "-n", "kubeflow", "-l", "control-plane=kubeflow-training-operator", LOG_LINES, "--prefix"),
+    ("logs", "-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=s3sync-operator", LOG_LINES),
+    ("logs", "-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=s3sync-operator", LOG_LINES, "--previous"),
+    ("logs", "-n", "kubeflow", "-l", "control-plane=kubeflow-training-operator", "--tail=10"),
 )
 NODE_LOGS = ("kubelet", "containerd", "kube-proxy", "kube-scheduler", "kube-controller-manager")
 EVENT_LINES = 60
