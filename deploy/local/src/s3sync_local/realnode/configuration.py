@@ -87,6 +87,11 @@ class NodeLayout(Layout):
         """The kustomization that installs the training-operator."""
         return self.root / "overlay"
 
+    @property
+    def rendered(self) -> Path:
+        """What that kustomization renders to, for a moment: it holds a private key."""
+        return self.root / "overlay.yaml"
+
 
 def containerd_config(layout: NodeLayout, pause: str) -> str:
     """Return containerd's configuration (TOML, version 2, containerd 1.6): CRI by runc, nothing of the host's."""

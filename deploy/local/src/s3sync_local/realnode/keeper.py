@@ -64,11 +64,12 @@ class RealKeeper(Keeper):
             "containerd", shutil.which("containerd", path=SEARCH_PATH), [f"--config={self._node.containerd_config}"]
         )
         self._launch_api(ports, NODE_ADDRESS)
-        imports = self._begin_imports()
+        imports, rendering = self._begin_imports(), self._begin_rendering()
         self._wait_for_api(ports)
         self._launch_node()
-        self._install()
+        self._define_tfjobs_and_dns()
         self._launch_controllers(configuration.ALL_CONTROLLERS)
+        self._install_training_operator(rendering)
         self._finish_imports(imports)
         self._wait_until_available()
         self._become_ready(ports)
@@ -132,11 +133,21 @@ class RealKeeper(Keeper):
         for each in imports:
             self._supervisor.finish(each, "import", IMPORT_SECONDS)
 
-    def _install(self) -> None:
+    def _define_tfjobs_and_dns(self) -> None:
         self._tell("progress", "installing CoreDNS and the training-operator")
-        self._apply(coredns_objects(COREDNS_MANIFEST.read_text(), COREDNS))
+        definition = self._binaries.manifests / training_operator.CRD
+        self._apply(coredns_objects(COREDNS_MANIFEST.read_text(), COREDNS), [definition])
+        self._wait_for("crd/tfjobs.kubeflow.org", "Established")
+
+    def _begin_rendering(self) -> Component:
         self._prepare_overlay()
-        self._kubectl("apply", "--server-side", f"--kustomize={self._node.overlay}")
+        command = [str(self._binaries.kubectl), "kustomize", str(self._node.overlay)]
+        return self._supervisor.begin("kubectl", [*command, f"--output={self._node.rendered}"])
+
+    def _install_training_operator(self, rendering: Component) -> None:
+        self._supervisor.finish(rendering, "kustomize")
+        self._kubectl("apply", "--server-side", f"--filename={self._node.rendered}")
+        self._node.rendered.unlink()
 
     def _prepare_overlay(self) -> None:
         """Write the kustomization beside a copy of the module's manifests, for it takes relative paths only."""
@@ -149,6 +160,7 @@ class RealKeeper(Keeper):
             f"manifests/{training_operator.STANDALONE}", TRAINING_OPERATOR
         )
         write_private(overlay / "kustomization.yaml", json.dumps(content).encode())
+        write_private(self._node.rendered, b"")
 
     def _wait_until_available(self) -> None:
         self._wait_for(f"node/{NODE_NAME}", "Ready")
