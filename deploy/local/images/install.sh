@@ -19,3 +19,8 @@ requirements=$(mktemp)
 "$uv" venv --quiet --python "$(command -v python3)" "$target"
 "$uv" pip install --python "$target/bin/python" --no-deps --require-hashes --only-binary :all: -r "$requirements"
 "$uv" pip install --python "$target/bin/python" --no-deps --offline "./$folder"
+
+# uv notes when it installed our package, which would make every image another one.
+cd "$target"/lib/python3.*/site-packages
+rm -f ./*.dist-info/uv_cache.json
+sed -i '/\/uv_cache\.json,/d' ./*.dist-info/RECORD
