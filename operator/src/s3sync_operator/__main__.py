@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import socket
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import kopf
 
@@ -43,10 +45,17 @@ async def run(settings: Settings) -> None:
             standalone=True,
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,
+            # kopf's own would be the user's name, which the user of a container does not have (seen: KeyError).
+            identity=kopf_identity(),
         )
     finally:
         await endpoints.close()
         await api.close()
+
+
+def kopf_identity() -> Any:
+    """Return what kopf calls this process among its peers, of which it has none."""
+    return f"s3sync-operator@{socket.gethostname()}"
 
 
 async def serve(endpoints: Endpoints, settings: Settings, memo: kopf.Memo) -> None:
