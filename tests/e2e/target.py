@@ -169,7 +169,12 @@ def install_operator(target: Target, folder: Path, *, overlay: str = "", tag: st
 
 
 def uninstall_operator(target: Target, folder: Path) -> None:
-    """Delete all that install_operator applied from the folder, the definition and with it all syncs included."""
+    """Delete all syncs, then all that install_operator applied from the folder, the definition included.
+
+    In this order no TFJob stays: the garbage collector does not look after kinds whose definition is gone.
+    """
+    if target.kubectl("get", "crd", DEFINITION, "--ignore-not-found"):
+        target.kubectl("delete", "ps3", "--all", "-A", "--cascade=foreground", "--timeout=120s", timeout=150)
     target.kubectl("delete", "-k", str(folder), "--ignore-not-found", "--wait=true", timeout=180)
 
 
