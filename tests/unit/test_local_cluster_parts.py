@@ -54,7 +54,9 @@ def test_the_audit_policy_drops_the_stage_in_which_a_request_has_no_answer_yet()
 def test_the_stop_order_names_etcd_after_the_api_server_and_the_api_server_after_its_clients() -> None:
     flat = [name for names in STOP_ORDER for name in names]
     assert flat[-2:] == ["kube-apiserver", "etcd"]
-    assert set(flat[:-2]) == {"local-node", "training-operator", "kube-controller-manager"}
+    clients = {"local-node", "training-operator", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"}
+    # containerd's pods are clients too.
+    assert set(flat[:-2]) == clients | {"containerd"}
 
 
 def test_free_ports_are_all_different() -> None:

@@ -16,6 +16,7 @@ from s3sync_local.cluster import LocalCluster
 from s3sync_local.components import Layout
 from s3sync_local.errors import LocalClusterError
 from s3sync_local.paths import clusters_dir
+from s3sync_local.realnode import up as up_with_real_node
 
 DOWN_SECONDS = 90
 WATCH_SECONDS = 1.0
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--detach", action="store_true", help="return when it is ready and leave it running until `down`")
     up.add_argument("--images", type=Path, help="the node's image catalogue (YAML)")
     up.set_defaults(run=_up)
+    up_with_real_node.add_command(commands, say)
     for name, run, text in (("status", _status, "show the clusters that run"), ("down", _down, "stop them")):
         command = commands.add_parser(name, help=text)
         command.add_argument("state_dir", type=Path, nargs="?", help="only this one; default: all in the cache")

@@ -68,7 +68,7 @@ def _run_inside(command: Sequence[str], paths: Sequence[Path], cwd: Path | None,
             preexec_fn=prepare,  # noqa: PLW1509 - it makes system calls only, no lock of another thread's.
         )
         try:
-            return _exit_code(signals.wait(process))
+            return exit_code(signals.wait(process))
         finally:
             _kill(process)
 
@@ -120,7 +120,8 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         process.wait(CLEAN_SECONDS)
 
 
-def _exit_code(code: int) -> int:
+def exit_code(code: int) -> int:
+    """Return a shell's exit code for subprocess's, which is negative where a signal ended the program."""
     return 128 - code if code < 0 else code
 
 
