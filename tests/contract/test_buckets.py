@@ -3,9 +3,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from pachyderm_sdk.api import pfs
 
-from pachyderm_standin.process import StandinProcess
 from tests.contract.errors import refused
+from tests.support.pachd import Message, Pachd
+from tests.support.pachd import refused as call_refused
 from tests.support.s3 import RawS3
 
 Put = Callable[..., dict[str, Any]]
@@ -58,13 +60,15 @@ def test_a_bucket_in_a_project_that_does_not_exist_cannot_be_created(raw: RawS3,
     assert (answer.status, answer.code) == (500, "InternalError")
 
 
-def test_a_bucket_in_another_project_names_it(s3: Any, standin: StandinProcess, repo: str) -> None:
-    project = f"project-{repo}"
-    standin.create_project(project)
-    s3.create_bucket(Bucket=f"master.{repo}.{project}")
-    assert f"master.{repo}.{project}" in bucket_names(s3)
+def test_a_bucket_in_another_project_names_it(s3: Any, pachd: Pachd, repo: str) -> None:
+    project = pfs.Project(name=f"project-{repo}")
+    pachd.api.create_project(project=project)
+    s3.create_bucket(Bucket=f"master.{repo}.{project.name}")
+    assert f"master.{repo}.{project.name}" in bucket_names(s3)
     with refused("404", 404):
         s3.head_bucket(Bucket=f"master.{repo}")
+    pachd.api.delete_repo(repo=pfs.Repo(name=repo, type="user", project=project))
+    pachd.api.delete_project(project=project)
 
 
 def test_a_missing_repo_or_branch_is_no_such_bucket(s3: Any, bucket: str, repo: str) -> None:
@@ -93,10 +97,10 @@ def test_deleting_a_bucket_keeps_the_repo_while_it_has_branches(s3: Any, bucket:
         s3.head_bucket(Bucket=bucket)
 
 
-def test_deleting_the_last_branch_deletes_the_repo(s3: Any, standin: StandinProcess, bucket: str, repo: str) -> None:
+def test_deleting_the_last_branch_deletes_the_repo(s3: Any, pachd: Pachd, master: Message, bucket: str) -> None:
     s3.delete_bucket(Bucket=bucket)
-    with pytest.raises(RuntimeError, match="not found"):
-        standin.commits(repo)
+    with call_refused("NOT_FOUND", "not found"):
+        pachd.api.inspect_repo(repo=master.repo)
 
 
 def test_deleting_a_missing_bucket_is_no_such_bucket(s3: Any, repo: str) -> None:

@@ -5,7 +5,6 @@ from uuid import uuid4
 
 import pytest
 
-from pachyderm_standin.process import StandinProcess
 from tests.contract.errors import refused
 from tests.support.s3 import RawS3
 
@@ -150,13 +149,3 @@ def test_a_commits_bucket_needs_a_branch_that_exists(s3: Any, put: Put, repo: st
     version = put("file")["VersionId"]
     with refused("NoSuchBucket", 404):
         s3.get_object(Bucket=f"{version}.other.{repo}", Key="file")
-
-
-def test_an_open_commit_can_be_read(s3: Any, standin: StandinProcess, bucket: str, repo: str, put: Put) -> None:
-    put("before", b"1")
-    commit = standin.start_commit(repo)
-    put("within", b"2")
-    for name in (bucket, f"{commit}.{bucket}"):
-        assert s3.get_object(Bucket=name, Key="within")["Body"].read() == b"2"
-        assert [item["Key"] for item in s3.list_objects(Bucket=name)["Contents"]] == ["before", "within"]
-    standin.finish_commit(repo, commit)

@@ -7,7 +7,6 @@ from uuid import uuid4
 
 import pytest
 
-from pachyderm_standin.process import StandinProcess
 from tests.contract.errors import refused
 from tests.support.s3 import RawS3, s3_client
 
@@ -23,34 +22,6 @@ def test_every_put_on_a_closed_head_is_a_commit_of_its_own(put: Put) -> None:
     versions = [put(f"file-{number}")["VersionId"] for number in range(3)]
     assert len(set(versions)) == 3
     assert all(len(version) == 32 and version[12] == "4" for version in versions)
-
-
-def test_one_commit_a_put_and_all_finished(put: Put, standin: StandinProcess, repo: str) -> None:
-    versions = [put(f"file-{number}")["VersionId"] for number in range(3)]
-    commits = standin.commits(repo)
-    assert [commit["id"] for commit in commits[:3]] == versions[::-1]
-    assert {commit["state"] for commit in commits} == {"FINISHED"}
-
-
-def test_puts_join_an_open_head(put: Put, standin: StandinProcess, repo: str, keys: Keys) -> None:
-    commit = standin.start_commit(repo)
-    assert [put(f"file-{number}")["VersionId"] for number in range(3)] == [commit] * 3
-    assert len(keys()) == 3
-    assert standin.finish_commit(repo, commit)["state"] == "FINISHED"
-    assert put("later")["VersionId"] != commit
-
-
-def test_an_open_head_is_a_lock(standin: StandinProcess, bucket: str, repo: str) -> None:
-    commit = standin.start_commit(repo)
-    with pytest.raises(RuntimeError, match="has not been finished"):
-        standin.start_commit(repo)
-    standin.finish_commit(repo, commit)
-
-
-def test_a_pipelines_branch_takes_no_puts(s3: Any, standin: StandinProcess, repo: str) -> None:
-    standin.create_branch(repo, "output", is_output=True)
-    with refused("WriteToOutputBranch", 400):
-        s3.put_object(Bucket=f"output.{repo}", Key="file", Body=b"x")
 
 
 def test_writing_again_replaces_the_content(s3: Any, bucket: str, put: Put) -> None:
@@ -127,16 +98,6 @@ def test_a_file_below_a_file_is_answered_200_and_lost(raw: RawS3, bucket: str, p
     assert keys() == ["after", "name"]
 
 
-def test_a_collision_stands_in_the_commit(
-    raw: RawS3, standin: StandinProcess, bucket: str, put: Put, repo: str
-) -> None:
-    put("name")
-    raw.request("PUT", f"/{bucket}/name/below", b"x")
-    assert "path collision (/name/below)" in standin.commits(repo)[0]["error"]
-    put("after")
-    assert standin.commits(repo)[0]["error"] == ""
-
-
 def test_an_empty_files_etag_is_the_hash_of_nothing(put: Put) -> None:
     assert put("empty", b"")["ETag"] == f'"{blake2b(b"").hex()}"'
 
@@ -195,15 +156,6 @@ def test_botos_own_checksums_are_fine_over_http(target: Any, bucket: str) -> Non
     client.put_object(Bucket=bucket, Key="file", Body=b"hello", ChecksumAlgorithm="CRC32")
     assert client.get_object(Bucket=bucket, Key="file")["Body"].read() == b"hello"
     client.close()
-
-
-def test_a_commits_bucket_is_writable_while_it_is_open(
-    s3: Any, standin: StandinProcess, bucket: str, repo: str
-) -> None:
-    commit = standin.start_commit(repo)
-    answer = s3.put_object(Bucket=f"{commit}.{bucket}", Key="file", Body=b"x")
-    assert answer["VersionId"] == commit
-    standin.finish_commit(repo, commit)
 
 
 def test_a_finished_commits_bucket_takes_no_puts(raw: RawS3, bucket: str, put: Put, keys: Keys) -> None:

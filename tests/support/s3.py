@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPSConnection
@@ -20,8 +21,13 @@ TIMEOUT_SECONDS = 60
 STREAMING_PAYLOAD = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 
 
-def s3_client(endpoint: str, access_key: str, secret_key: str | None = None, **config: object) -> Any:
-    """Make a boto3 client as Pachyderm wants it: path style, no checksums of its own, few retries."""
+def s3_client(
+    endpoint: str, access_key: str, secret_key: str | None = None, *, verify: str | None = None, **config: object
+) -> Any:
+    """Make a boto3 client as Pachyderm wants it: path style, no checksums of its own, few retries.
+
+    `verify` is a file (PEM) with the certificates to trust.
+    """
     settings = {"retries": {"max_attempts": 1, "mode": "standard"}, "max_pool_connections": 32, **config}
     return boto3.client(
         "s3",
@@ -29,6 +35,7 @@ def s3_client(endpoint: str, access_key: str, secret_key: str | None = None, **c
         aws_access_key_id=access_key,
         aws_secret_access_key=secret_key or access_key,
         region_name=REGION,
+        verify=verify,
         config=Config(
             s3={"addressing_style": "path"},
             request_checksum_calculation="when_required",
@@ -65,6 +72,7 @@ class RawS3:
     endpoint: str
     access_key: str
     secret_key: str = ""
+    ca_file: str = ""
 
     def request(
         self,
@@ -96,12 +104,17 @@ class RawS3:
     def _credentials(self) -> Credentials:
         return Credentials(self.access_key, self.secret_key or self.access_key)
 
+    def _connection(self, scheme: str, address: str) -> HTTPConnection:
+        if scheme != "https":
+            return HTTPConnection(address, timeout=TIMEOUT_SECONDS)
+        context = ssl.create_default_context(cafile=self.ca_file or None)
+        return HTTPSConnection(address, timeout=TIMEOUT_SECONDS, context=context)
+
     def _send(
         self, method: str, path: str, headers: dict[str, str], body: bytes, *, content_length: bool = True
     ) -> Answer:
         parts = urlsplit(self.endpoint)
-        kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        connection = kind(parts.netloc, timeout=TIMEOUT_SECONDS)
+        connection = self._connection(parts.scheme, parts.netloc)
         try:
             connection.putrequest(method, path, skip_accept_encoding=True)
             if content_length and "Content-Length" not in headers:

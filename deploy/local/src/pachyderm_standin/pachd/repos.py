@@ -83,12 +83,12 @@ async def delete_repo(call: Call, request: Message) -> Message:
 
 
 async def create_branch(call: Call, request: Message) -> Message:
-    """Make a branch with an empty head, or put one at a given commit."""
+    """Make a branch with an empty head, or put one at a given commit; provenance makes it one that pipelines write."""
     repo, head = read_repo(request.branch.repo), None
     if request.is_set("head"):
         with wrapped(f"unable to inspect {read_commit(request.head)}"):
             head = call.exact(call.pick(read_commit(request.head)))
-    call.gateway.pfs.create_branch(repo, request.branch.name, head=head)
+    call.gateway.pfs.create_branch(repo, request.branch.name, head=head, is_output=bool(request.provenance))
     return Empty()
 
 
