@@ -80,8 +80,18 @@ def test_a_condition_and_a_phase_of_a_newer_operator_are_left_out() -> None:
     assert (status.spec_digest, status.phase, status.conditions) == ("d", None, ())
 
 
-def test_a_status_that_cannot_be_read_counts_as_none() -> None:
-    assert parse_status({"attempt": "first"}).observed_generation == -1
+def test_only_what_cannot_be_read_of_a_status_is_passed_over() -> None:
+    broken = {"type": "Ready", "status": "True"}
+    status = parse_status(
+        {"observedGeneration": 3, "specDigest": "d", "attempt": "first", "counts": {"files": 2}, "conditions": [broken]}
+    )
+    assert (status.observed_generation, status.spec_digest) == (3, "d")
+    assert (status.attempt, status.counts, status.conditions) == (None, None, ())
+
+
+@pytest.mark.parametrize("raw", [None, [], "Succeeded", {}])
+def test_a_status_that_is_none_counts_as_none(raw: object) -> None:
+    assert parse_status(raw).observed_generation == -1
 
 
 @given(st.text(min_size=1, max_size=40))

@@ -249,3 +249,72 @@ async def test_an_operator_that_starts_anew_counts_no_run_that_ended_before() ->
     await reconcile(cluster)
     await reconciler(cluster, metrics).reconcile(KEY)
     assert (cluster.status.phase, runs_succeeded(metrics)) == ("Succeeded", 0)
+
+
+# --- Upgrades: the status and the TFJob of another version of the operator. ------------------------------------------
+
+NOT_THERE = object()
+DECIDING = ("specDigest", "runGeneration", "attempt", "startTime", "conditions", "counts", "observedGeneration")
+
+
+def altered(cluster: MemoryCluster, field: str, value: object) -> None:
+    if value is NOT_THERE:
+        del cluster.raw["status"][field]
+    else:
+        cluster.raw["status"][field] = value
+
+
+@pytest.mark.parametrize("value", [NOT_THERE, None, {"from": "another version"}], ids=["absent", "null", "unreadable"])
+@pytest.mark.parametrize("field", DECIDING)
+async def test_what_has_succeeded_is_not_run_again_by_a_version_that_keeps_its_status_otherwise(
+    field: str, value: object
+) -> None:
+    cluster = await ended_well()
+    await reconcile(cluster)
+    cluster.jobs, cluster.pods = [], []
+    altered(cluster, field, value)
+    cluster.writes.clear()
+    await reconcile(cluster)
+    assert (cluster.status.phase, "create" in cluster.writes) == ("Succeeded", False)
+
+
+@pytest.mark.parametrize("value", [NOT_THERE, None, {"from": "another version"}], ids=["absent", "null", "unreadable"])
+@pytest.mark.parametrize("field", [*DECIDING, "tfJobName", "phase"])
+async def test_a_run_under_way_is_gone_on_with_by_a_version_that_keeps_its_status_otherwise(
+    field: str, value: object
+) -> None:
+    cluster = await running()
+    before = cluster.status
+    altered(cluster, field, value)
+    await reconcile(cluster)
+    assert {"create", "delete"}.isdisjoint(cluster.writes)
+    assert (cluster.status.phase, cluster.status.tf_job_name) == ("Running", before.tf_job_name)
+
+
+async def test_a_version_that_names_or_renders_tfjobs_otherwise_goes_on_with_the_one_that_runs() -> None:
+    cluster = await running()
+    cluster.raw["status"]["tfJobName"] = "named-by-an-older-version"
+    cluster.jobs = [objects.tfjob_object("named-by-an-older-version", condition="Running")]
+    cluster.pods = [objects.pod_object("named-by-an-older-version", "Running", state=objects.RUNNING)]
+    await reconcile(cluster)
+    assert {"create", "delete"}.isdisjoint(cluster.writes)
+    assert cluster.status.tf_job_name == "named-by-an-older-version"
+
+
+async def test_a_version_that_takes_the_digest_otherwise_runs_nothing_again() -> None:
+    cluster = await ended_well()
+    await reconcile(cluster)
+    cluster.raw["status"]["specDigest"] = "taken-otherwise"
+    cluster.writes.clear()
+    await reconcile(cluster)
+    assert (cluster.status.phase, cluster.writes) == ("Succeeded", [])
+
+
+async def test_a_spec_that_a_newer_version_understands_is_run_though_an_older_one_refused_it() -> None:
+    cluster = MemoryCluster()
+    cluster.raw["spec"]["fromTheFuture"] = True
+    await reconcile(cluster)
+    assert cluster.status.conditions[0].reason == Reason.INVALID_SPEC
+    del cluster.raw["spec"]["fromTheFuture"]
+    await reconcile(cluster)
+    assert "create" in cluster.writes

@@ -341,20 +341,34 @@ def _complaint(item: Any) -> str:
 
 
 def parse_status(raw: object) -> Status:
-    """Return the status of a resource's `status` field; one that cannot be read counts as none: it can be made anew."""
+    """Return the status of a resource's `status` field; of another version's status, what can be read counts.
+
+    What cannot is left out by itself: a status that was dropped whole would have every sync run again at an upgrade.
+    """
+    known = _known(raw)
     try:
-        return Status.model_validate(_known(raw))
-    except ValidationError:
-        return Status()
+        return Status.model_validate(known)
+    except ValidationError as error:
+        unreadable = {item["loc"][0] for item in error.errors()}
+        return Status.model_validate({name: value for name, value in known.items() if name not in unreadable})
 
 
-def _known(raw: object) -> object:
+def _known(raw: object) -> dict[str, Any]:
     """Leave out phases and conditions that only a newer operator knows."""
     if not isinstance(raw, dict):
         return {}
-    conditions = [item for item in raw.get("conditions") or () if item.get("type") in list(ConditionType)]
-    phase = raw.get("phase") if raw.get("phase") in list(Phase) else None
-    return raw | {"conditions": conditions, "phase": phase}
+    given = raw.get("conditions")
+    conditions = [item for item in given if _readable(item)] if isinstance(given, list) else []
+    phase = raw.get("phase")
+    return raw | {"conditions": conditions, "phase": phase if phase in list(Phase) else None}
+
+
+def _readable(condition: object) -> bool:
+    try:
+        Condition.model_validate(condition)
+    except ValidationError:
+        return False
+    return True
 
 
 def parse_sync(raw: dict[str, Any]) -> Sync:

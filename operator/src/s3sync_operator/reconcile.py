@@ -132,7 +132,7 @@ class Reconciler:
             # In this order, the pods are never older than what their TFJob says of them.
             jobs = await self._cluster.list_tfjobs(sync)
             pods = await self._cluster.list_pods(sync)
-            name = run_name(sync, run)
+            name = _job_name(sync, run)
             if waiting := await self._end_others(sync, name, jobs, pods):
                 return waiting, NOTHING
             job = next((item for item in jobs if item["metadata"]["name"] == name), None)
@@ -259,6 +259,11 @@ def _credentials(spec: Spec, secret: dict[str, str]) -> Credentials:
 
 def _filled(secret: dict[str, str]) -> frozenset[str]:
     return frozenset(key for key, value in secret.items() if value)
+
+
+def _job_name(sync: Sync, run: Run) -> str:
+    """A TFJob under way keeps the name it was given, perhaps by another version of the operator."""
+    return run_name(sync, run) if is_new(sync, run) else sync.status.tf_job_name or run_name(sync, run)
 
 
 def _job_of(pod: Raw) -> str:

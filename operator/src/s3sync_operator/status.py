@@ -5,7 +5,7 @@ conditions and the generation they speak of; passing trouble is Reconciling, a f
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -60,17 +60,36 @@ def current_run(sync: Sync, spec: Spec, now: datetime) -> Run:
 
     A new run begins where the meaning of the spec differs from what the status' run carries out.
     """
-    status = sync.status
-    if status.spec_digest != spec.digest or status.run_generation is None or status.attempt is None:
+    recorded = recorded_run(sync, spec.digest)
+    if recorded is None:
         return Run(sync.generation, 1, spec.digest)
-    due = status.next_attempt_time is not None and status.next_attempt_time <= now
-    return Run(status.run_generation, status.attempt + (1 if due else 0), spec.digest)
+    due = sync.status.next_attempt_time is not None and sync.status.next_attempt_time <= now
+    return replace(recorded, attempt=recorded.attempt + 1) if due else recorded
+
+
+def recorded_run(sync: Sync, digest: str) -> Run | None:
+    """Return the run that the status speaks of, or None where that is no run of the spec with this digest.
+
+    Another version of the operator may have left fields out or take the digest otherwise; the spec of one generation is
+    the same all the same.
+    """
+    status = sync.status
+    if status.spec_digest is None and status.tf_job_name is None:
+        return None
+    generation = _run_generation(sync)
+    if status.spec_digest != digest and generation != sync.generation:
+        return None
+    return Run(generation, status.attempt or 1, status.spec_digest or digest)
+
+
+def _run_generation(sync: Sync) -> int:
+    known = (sync.status.run_generation, sync.status.observed_generation, sync.generation)
+    return next(generation for generation in known if generation is not None and generation > 0)
 
 
 def is_new(sync: Sync, run: Run) -> bool:
     """Tell whether the status does not yet speak of this attempt."""
-    status = sync.status
-    return (status.spec_digest, status.run_generation, status.attempt) != (run.digest, run.generation, run.attempt)
+    return recorded_run(sync, run.digest) != run
 
 
 # --- Judging an observation: rules in order, the first that answers wins. -------------------------------------------
@@ -314,7 +333,8 @@ def _failures(report: Report | None) -> tuple[FileFailure, ...] | None:
 
 def _same_run(sync: Sync, run: Run) -> Status:
     """A new run's conditions are new, so that the time they stand tells how long this run has waited."""
-    return sync.status if sync.status.run_generation == run.generation else Status()
+    recorded = recorded_run(sync, run.digest)
+    return sync.status if recorded and recorded.generation == run.generation else Status()
 
 
 def _conditions(
