@@ -1,10 +1,8 @@
 """The operator with a role in each namespace that it serves, and without any cluster role."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -12,6 +10,7 @@ import yaml
 from pachyderm_standin.process import StandinProcess
 from s3sync_local.cluster import LocalCluster
 from tests.integration.conftest import QUICK, Syncs
+from tests.support.audit import refused
 from tests.support.deploy import overlay_in
 from tests.support.operator_process import OperatorProcess
 from tests.support.syncs import numbers
@@ -44,16 +43,6 @@ def grant(syncs: Syncs, user: str, folder: Path) -> None:
     )
     binding["subjects"] = [{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}]
     syncs.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([role, binding]))
-
-
-def refused(cluster: LocalCluster, user: str) -> list[Any]:
-    """Return what the API server refused a user, by its audit log."""
-    entries = (json.loads(line) for line in cluster.audit_log.read_text().splitlines())
-    return [
-        f"{entry['verb']} {entry['requestURI'].split('?')[0]}"
-        for entry in entries
-        if entry["user"]["username"] == user and entry.get("responseStatus", {}).get("code") == 403
-    ]
 
 
 def wait_until(wanted: Callable[[], bool], what: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from pachyderm_standin.process import StandinProcess
 from s3sync_local.cluster import LocalCluster
 from s3sync_local.demo import OPERATOR_USER
 from tests.integration.conftest import QUICK, Syncs
@@ -64,6 +65,24 @@ def test_it_ends_in_peace_when_told_to(installed: LocalCluster, syncs: Syncs, tm
     assert operator.stop() == 0
     assert list(operator.temporary.iterdir()) == [], "no key of the kubeconfig is left in a temporary file"
     assert "Traceback" not in operator.log.read_text()
+
+
+def test_told_to_end_it_first_finishes_what_it_is_at(
+    installed: LocalCluster, syncs: Syncs, standin: StandinProcess, tmp_path: Path
+) -> None:
+    standin.set_faults([{"action": "latency", "method": "HEAD", "key": "", "seconds": 2}])
+    with OperatorProcess(installed, tmp_path / "log", namespaces=syncs.namespace, **QUICK) as operator:
+        name = syncs.apply()
+        deadline = time.monotonic() + WAIT_SECONDS
+        while operator.sample("s3sync_reconciles_in_progress") == 0:
+            assert time.monotonic() < deadline, "no reconcile begins"
+        assert syncs.kubectl("get", "tfjobs", "-o", "name") == ""
+        assert operator.stop() == 0
+        log = operator.log.read_text()
+    status = syncs.get(name)["status"]
+    assert syncs.kubectl("get", "tfjobs", "-o", "name").strip() == f"tfjob.kubeflow.org/{status['tfJobName']}"
+    assert syncs.events(name) == ["BranchCreated", "TFJobCreated"]
+    assert "Traceback" not in log
 
 
 def test_without_a_cluster_it_says_what_is_missing() -> None:

@@ -12,6 +12,7 @@ from s3sync_local.cluster import LocalCluster
 from s3sync_local.demo import OPERATOR_USER
 from s3sync_local.errors import KubectlError
 from tests.integration.conftest import QUICK, Syncs, conditions, plant
+from tests.support import audit
 from tests.support.cluster import ROOT, TREES_IMAGE
 from tests.support.operator_process import OperatorProcess
 
@@ -65,12 +66,10 @@ def idle(operator: OperatorProcess, resyncs: int) -> None:
 
 def writes(syncs: Syncs, cluster: LocalCluster) -> Counter[str]:
     """Return the operator's writes in the test's namespace by the API server's audit log, Events apart."""
-    entries = (json.loads(line) for line in cluster.audit_log.read_text().splitlines())
     return Counter(
         f"{entry['verb']} {entry['objectRef']['resource']}"
-        for entry in entries
-        if entry["user"]["username"] == OPERATOR_USER
-        and entry["verb"] not in ("get", "list", "watch")
+        for entry in audit.entries(cluster, OPERATOR_USER)
+        if entry["verb"] not in ("get", "list", "watch")
         and entry.get("objectRef", {}).get("namespace") == syncs.namespace
         and entry["objectRef"]["resource"] != "events"
     )

@@ -98,3 +98,15 @@ def test_the_labels_of_the_sync_are_not_copied_to_its_children() -> None:
     sync = parse_sync(raw)
     assert sync.spec
     assert "argo-app" not in yaml.safe_dump(tfjob(sync, sync.spec, RUN, Settings(), frozenset()))
+
+
+def test_a_job_asks_for_what_tensorflow_needs_and_has_no_limits() -> None:
+    assert container()["resources"] == {"requests": {"cpu": "100m", "memory": "600Mi"}}
+
+
+def test_a_job_asks_for_nothing_where_the_settings_say_so() -> None:
+    sync = objects.sync()
+    assert sync.spec
+    job = tfjob(sync, sync.spec, RUN, Settings(job_cpu_request="", job_memory_request="1Gi"), frozenset())
+    (found,) = job["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]["containers"]
+    assert found["resources"] == {"requests": {"memory": "1Gi"}}

@@ -24,6 +24,7 @@ def test_namespaces_are_separated_by_commas() -> None:
         ({"S3SYNC_LOG_FORMAT": "xml"}, "--log-format (S3SYNC_LOG_FORMAT): 'xml' is none of plain, full, json"),
         ({"S3SYNC_DEFAULT_ENDPOINT": "ftp://x"}, "--default-endpoint (S3SYNC_DEFAULT_ENDPOINT): 'ftp://x' must be"),
         ({"S3SYNC_NAMESPACES": "team-*"}, "--namespaces (S3SYNC_NAMESPACES): 'team-*' is not the name of a namespace"),
+        ({"S3SYNC_JOB_MEMORY_REQUEST": "much"}, "--job-memory-request (S3SYNC_JOB_MEMORY_REQUEST): 'much' is not a"),
         ({"S3SYNC_JOB_IMAGE": ""}, "--job-image (S3SYNC_JOB_IMAGE): '' must be an image reference"),
         ({"S3SYNC_HEALTH_ADDRESS": "h:99999"}, "--health-address (S3SYNC_HEALTH_ADDRESS): 'h:99999' is not host:port"),
         (

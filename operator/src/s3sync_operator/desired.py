@@ -141,6 +141,7 @@ def _container(spec: Spec, settings: Settings, secret_keys: frozenset[str]) -> d
         # With "=" a path that starts with "-" is not taken for a flag.
         "args": [f"--bucket={spec.bucket}", f"--inputpath={spec.effective_input_path}"],
         "env": [{"name": "S3_ENDPOINT", "value": endpoint_url(spec, settings)}, *_credentials(spec, secret_keys)],
+        "resources": _resources(settings),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -150,6 +151,13 @@ def _container(spec: Spec, settings: Settings, secret_keys: frozenset[str]) -> d
         # TensorFlow's S3 plugin stages each upload whole under /tmp.
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
     }
+
+
+def _resources(settings: Settings) -> dict[str, Any]:
+    """What /tmp takes is not asked for: it is as large as the largest file, which nobody knows beforehand."""
+    asked = {"cpu": settings.job_cpu_request, "memory": settings.job_memory_request}
+    requests = {name: quantity for name, quantity in asked.items() if quantity}
+    return {"requests": requests} if requests else {}
 
 
 def _credentials(spec: Spec, secret_keys: frozenset[str]) -> list[dict[str, Any]]:

@@ -212,7 +212,7 @@ class Metrics:
             self._syncs.labels(phase.value).set(counted.count(phase))
 
 
-_NO_FAILURES = frozenset({Reason.VERIFIED, Reason.PROGRESSING, Reason.PROGRESSING_WITH_RETRY})
+_NO_FAILURES = frozenset({"Copied", Reason.VERIFIED, Reason.PROGRESSING, Reason.PROGRESSING_WITH_RETRY})
 
 
 def _ends_attempt(before: Status, after: Status) -> bool:

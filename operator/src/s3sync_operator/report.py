@@ -14,6 +14,7 @@ MARK = "s3syncReport"
 JOB_REASONS = frozenset(
     {
         "Verified",
+        "Copied",
         "ContentDiffers",
         "InvalidArguments",
         "InputPathNotFound",
@@ -23,7 +24,11 @@ JOB_REASONS = frozenset(
         "AccessDenied",
         "BucketNotFound",
         "EndpointUnreachable",
+        "TLSFailed",
+        "PachdUnreachable",
         "ServerError",
+        "CommitFailed",
+        "PruneLimitExceeded",
         "Terminated",
         "InternalError",
     }

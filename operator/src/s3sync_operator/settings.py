@@ -34,6 +34,14 @@ class Settings:
         default=600, metadata={"help": "seconds in which a job's pod must run before the attempt fails"}
     )
     run_deadline: int = field(default=86400, metadata={"help": "seconds in which an attempt's TFJob must end"})
+    # Seen: s3sync-job peaks at 535 MB with 1,000 small files and one of 200 MB, most of it TensorFlow itself. There are
+    # no limits: what a job needs depends on its files, and it should not die of a guess.
+    job_memory_request: str = field(
+        default="600Mi", metadata={"help": "memory that a job's pod asks the scheduler for; empty asks for none"}
+    )
+    job_cpu_request: str = field(
+        default="100m", metadata={"help": "CPU that a job's pod asks the scheduler for; empty asks for none"}
+    )
     gateway_timeout: int = field(
         default=10, metadata={"help": "seconds for each connection to and answer from the S3 gateway"}
     )
@@ -56,6 +64,8 @@ class Settings:
         """Return how long a run waits after its attempt number `attempt` (from 1) has failed."""
         return timedelta(seconds=min(self.retry_delay_max, self.retry_delay * 2 ** min(attempt - 1, 20)))
 
+
+_QUANTITY = r"([0-9]+|[0-9]*\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i|[eE][0-9]+)?"
 
 ENVIRONMENT_PREFIX = "S3SYNC_"
 _CHOICES = {"log_format": ("plain", "full", "json"), "log_level": ("debug", "info", "warning", "error")}
@@ -111,6 +121,8 @@ def _converted(name: str, default: object, raw: str) -> object:
         raise ValueError(f"'{raw}' {rules.ENDPOINT.message}")
     if name == "job_image" and not rules.IMAGE.accepts(raw):
         raise ValueError(f"'{raw}' {rules.IMAGE.message}")
+    if name in ("job_memory_request", "job_cpu_request") and raw and not re.fullmatch(_QUANTITY, raw):
+        raise ValueError(f"'{raw}' is not a quantity such as 100m, 0.5 or 600Mi")
     if name in ("health_address", "metrics_address") and raw:
         host_and_port(raw)
     return raw
