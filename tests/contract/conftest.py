@@ -67,8 +67,13 @@ def standin(target: Target) -> Iterator[StandinProcess]:
         pytest.skip("needs the stand-in's control API: a real Pachyderm does not fail on demand")
     target.standin.reset_requests()
     yield target.standin
-    target.standin.begin_outage(0)
-    target.standin.clear_faults()
+    _heal(target)
+
+
+def _heal(target: Target) -> None:
+    if target.standin:
+        target.standin.begin_outage(0)
+        target.standin.clear_faults()
 
 
 def target_client(target: Target, token: str | None) -> Pachd:
@@ -124,10 +129,11 @@ def raw(target: Target) -> RawS3:
 
 
 @pytest.fixture
-def repo(s3: Any, pachd_session: Pachd | None) -> Iterator[str]:
+def repo(target: Target, s3: Any, pachd_session: Pachd | None) -> Iterator[str]:
     """The name of a repo that does not exist yet; all its branches are removed afterwards."""
     name = f"contract-{uuid4().hex[:12]}"
     yield name
+    _heal(target)
     if pachd_session:
         pachd_session.api.delete_repo(repo=pfs.Repo(name=name, type="user"))
         return

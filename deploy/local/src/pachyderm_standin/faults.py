@@ -47,9 +47,9 @@ class FaultRule(BaseModel):
     flips, `after_bytes` to `cut` (without it S3 is cut halfway, gRPC before the first byte).
 
     A gRPC call has the method `gRPC`, its own name as the operation, `branch.repo.project` as the bucket and a file's
-    path as the key; `code` is then a gRPC code's name, else UNAVAILABLE is meant. Each file within a ModifyFile stream
-    is matched on its own as the operation `AddFile`, and each commit that begins to finish as `FinishingCommit`, whose
-    `latency` makes it slow.
+    path as the key; `code` is then a gRPC code's name, else UNAVAILABLE is meant, and `message` the details. Each file
+    within a ModifyFile stream is matched on its own as the operation `AddFile`, and each commit that begins to finish as
+    `FinishingCommit`, whose `latency` makes it slow.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -63,6 +63,7 @@ class FaultRule(BaseModel):
     times: int | None = Field(default=None, ge=1)
     status: int = Field(default=503, ge=400, le=599)
     code: str = "SlowDown"
+    message: str = ""
     seconds: float = Field(default=0, ge=0, le=300)
     offset: int = Field(default=0, ge=0)
     after_bytes: int | None = Field(default=None, ge=0)

@@ -46,7 +46,8 @@ class Call:
             self.gateway.begin_outage(effects.outage)
         self.gateway.check_up()
         if effects.status:
-            raise CallError(_code(effects.status.code), f"a fault rule says {effects.status.code}")
+            details = effects.status.message or f"a fault rule says {effects.status.code}"
+            raise CallError(_code(effects.status.code), details)
         if not operation:
             self.effects = effects
         return effects

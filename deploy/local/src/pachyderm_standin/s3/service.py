@@ -100,7 +100,7 @@ class S3Service:
         if effects.cut and request.route.operation != "GetObject":
             await _cut(request)
         if effects.status:
-            raise S3Error(effects.status.code, status=effects.status.status)
+            raise S3Error(effects.status.code, effects.status.message, effects.status.status)
 
 
 async def _cut(request: S3Request) -> None:
