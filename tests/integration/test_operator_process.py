@@ -94,6 +94,25 @@ def test_without_a_cluster_it_says_what_is_missing() -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_credentials_that_the_api_server_refuses_end_it_instead_of_being_tried_for_ever(
+    installed: LocalCluster, tmp_path: Path
+) -> None:
+    config = yaml.safe_load(installed.kubeconfig_for(OPERATOR_USER).read_text())
+    config["users"][0]["user"] = {"token": "hunter-two"}
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+    ended = subprocess.run(
+        [sys.executable, "-m", "s3sync_operator", "--health-address=", "--metrics-address="],
+        env={"PATH": os.environ["PATH"], "KUBECONFIG": str(tmp_path / "kubeconfig")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "Ran out of valid credentials" in ended.stderr
+    assert "hunter" not in ended.stderr
+
+
 def test_it_does_nothing_outside_its_namespaces(installed: LocalCluster, syncs: Syncs, tmp_path: Path) -> None:
     with OperatorProcess(installed, tmp_path / "log", namespaces="somewhere-else", **QUICK) as operator:
         name = syncs.apply()

@@ -56,14 +56,21 @@ async def login(memo: Any, **arguments: Any) -> kopf.AiohttpSession | None:
     found = kopf.login_via_client(**arguments)
     if found is None:
         return None
-    connector = aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context())
-    session = aiohttp.ClientSession(
-        connector=connector,
-        headers=found.as_http_headers(),
-        trust_env=bool(found.trust_env),
-        trace_configs=[counting(memo.metrics)],
-    )
+    # The same credentials are the same session: kopf gives up those that the API server has refused, by comparing.
+    known, session = memo.get("login", (None, None))
+    if known != found:
+        session = _session(found, memo.metrics)
+        memo.login = (found, session)
     return kopf.AiohttpSession(server=found.server, aiohttp_session=session)
+
+
+def _session(login: kopf.ConnectionInfo, metrics: Metrics) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=login.as_ssl_context()),
+        headers=login.as_http_headers(),
+        trust_env=login.trust_env,
+        trace_configs=[counting(metrics)],
+    )
 
 
 def configure(settings: kopf.OperatorSettings, own: Settings) -> None:
