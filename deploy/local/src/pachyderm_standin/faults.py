@@ -48,8 +48,8 @@ class FaultRule(BaseModel):
 
     A gRPC call has the method `gRPC`, its own name as the operation, `branch.repo.project` as the bucket and a file's
     path as the key; `code` is then a gRPC code's name, else UNAVAILABLE is meant, and `message` the details. Each file
-    within a ModifyFile stream is matched on its own as the operation `AddFile`, and each commit that begins to finish as
-    `FinishingCommit`, whose `latency` makes it slow.
+    within a ModifyFile stream is matched on its own as the operation `AddFile`, and each commit that begins to finish
+    as `FinishingCommit`, whose `latency` makes it slow.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
