@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from s3sync_job.keys import REFUSED_CHARACTERS, destination_prefix, join_key, key_problem
 from s3sync_job.outcome import Reason, SyncError
-from s3sync_job.plan import SOLE_WORKER, LocalFile, Worker, check_conflicts, make_plan
+from s3sync_job.plan import SOLE_WORKER, LocalFile, OnInvalidPath, Worker, make_plan, settle_conflicts
 
 PLAIN = "".join(chr(code) for code in range(32, 127) if chr(code) not in REFUSED_CHARACTERS + "/")
 elements = st.text(PLAIN, min_size=1, max_size=8).filter(lambda element: element not in (".", ".."))
@@ -108,8 +108,8 @@ def test_a_prefix_that_pachyderm_refuses_is_named_by_its_flag() -> None:
 def test_a_file_and_a_directory_of_one_name_are_in_conflict(here: str, there: str, in_conflict: bool) -> None:
     plan = make_plan("in", [LocalFile(here, 1), LocalFile("other", 1)], SOLE_WORKER, allow_empty=False)
     if not in_conflict:
-        check_conflicts(plan, [there])
+        assert settle_conflicts(plan, [there], OnInvalidPath.FAIL) == plan
         return
     with pytest.raises(SyncError) as refused:
-        check_conflicts(plan, [there])
+        settle_conflicts(plan, [there], OnInvalidPath.FAIL)
     assert [failure.path for failure in refused.value.failures] == [here]

@@ -67,16 +67,18 @@ def test_rewriting_changes_message_and_failures() -> None:
     assert "hunter2" not in report.rewritten(lambda text: text.replace("hunter2", "***")).line(4096)
 
 
-def test_only_a_verified_run_has_the_result_verified() -> None:
+def test_only_a_verified_run_has_the_result_verified_and_only_a_copied_one_copied() -> None:
     for reason, ending in ENDINGS.items():
         document = json.loads(Report(reason, "", ending.code, Counts(), 0).line(4096))
-        assert (document["result"] == "Verified") == (reason is Reason.VERIFIED) == (ending.code == 0)
+        assert (document["result"] == "Verified") == (reason is Reason.VERIFIED)
+        assert (document["result"] == "Copied") == (reason is Reason.COPIED)
+        assert (document["result"] == "Failed") == (ending.code != 0)
 
 
 def test_every_reason_has_an_exit_code_of_its_own_and_is_in_the_schema() -> None:
     assert set(ENDINGS) == set(Reason)
     assert {reason.value for reason in Reason} == set(SCHEMA["properties"]["reason"]["enum"])
-    codes = [ending.code for ending in ENDINGS.values()]
+    codes = [ending.code for reason, ending in ENDINGS.items() if reason is not Reason.COPIED]
     assert len(set(codes)) == len(codes)
 
 
@@ -87,6 +89,9 @@ def test_exactly_what_a_retry_may_mend_ends_with_128_or_more() -> None:
         Reason.ENDPOINT_UNREACHABLE,
         Reason.SERVER_ERROR,
         Reason.BUCKET_NOT_FOUND,
+        Reason.TLS_FAILED,
+        Reason.PACHD_UNREACHABLE,
+        Reason.COMMIT_FAILED,
     }
 
 

@@ -23,8 +23,8 @@ from s3sync_job.progress import BarProgress, PlainProgress, Progress, Tally
 from s3sync_job.report import LOG_LINE_LIMIT, TERMINATION_MESSAGE_LIMIT, Counts, Report, failed
 from s3sync_job.run import Run
 from s3sync_job.settings import Settings
+from s3sync_job.staged_uploads import remove_staged_files
 from s3sync_job.steps import Steps
-from s3sync_job.store import remove_staged_files
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 MAX_FAILURE_LINES = 1000
@@ -62,7 +62,7 @@ def run_process(arguments: Sequence[str], environment: Mapping[str, str]) -> int
     except SyncError as error:
         report = failed(error.reason, error.message, Counts(), time.monotonic() - started)
     else:
-        console.keep_secret(settings.gateway.secrets)
+        console.keep_secret(settings.secrets)
         report = replace(_supervise(settings, tally, console, steps, events), step_seconds=dict(steps.seconds))
     _deafen()
     _publish(report, console, termination_log(arguments, environment))

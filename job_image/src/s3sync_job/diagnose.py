@@ -1,13 +1,12 @@
-"""Finds out why a file could not be copied or read, which TensorFlow's own error does not tell."""
+"""Finds out why a file could not be copied or read, which the clients' own errors do not tell."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from s3sync_job.gateway import BucketClient
 from s3sync_job.outcome import Failure, Reason, SyncError, Verdict
 from s3sync_job.plan import PlannedFile
-from s3sync_job.store import TensorFlowStore
+from s3sync_job.transports import Place, Transport
 
 MAX_ERRORS = 10
 """After so many files that could not be copied or read, the rest is not tried: a thousand would fail as well."""
@@ -20,11 +19,11 @@ READ_BACK = "read back"
 class ErrorLog:
     """Collects the files that could not be COPIED or READ_BACK (``verb``), with their causes, up to a bound."""
 
-    def __init__(self, verb: str, root: Path, store: TensorFlowStore, bucket: BucketClient) -> None:
+    def __init__(self, verb: str, root: Path, transport: Transport, place: Place) -> None:
         self._verb = verb
         self._root = root
-        self._store = store
-        self._bucket = bucket
+        self._transport = transport
+        self._place = place
         self._first: SyncError | None = None
         self.failures: list[Failure] = []
 
@@ -58,20 +57,19 @@ class ErrorLog:
         """Return why this file alone failed.
 
         Raises:
-            SyncError: the bucket cannot be reached at all.
-            BaseException: ``error`` itself where it is none of TensorFlow's and no file's, hence a bug.
+            SyncError: the place cannot be reached at all.
+            BaseException: ``error`` itself where it is none of the client's and no file's, hence a bug.
         """
         unreadable = self._unreadable(file)
         if unreadable is not None:
             return SyncError(Reason.INPUT_UNREADABLE, f"{file.path!r} is no longer readable: {unreadable}")
-        if not isinstance(error, self._store.error):
+        if not self._transport.owns(error):
             raise error
-        self._bucket.probe()
-        if self._verb == READ_BACK and isinstance(error, self._store.not_found):
-            return SyncError(
-                Reason.CONTENT_DIFFERS, f"{self._store.url(file.key)} was listed but is not there any more"
-            )
-        return SyncError(Reason.SERVER_ERROR, f"{self._store.url(file.key)}: {str(error) or type(error).__name__}")
+        self._transport.probe(self._place)
+        url = f"s3://{self._place.bucket}/{file.key}"
+        if self._verb == READ_BACK and self._transport.is_missing(error):
+            return SyncError(Reason.CONTENT_DIFFERS, f"{url} was listed but is not there any more")
+        return SyncError(Reason.SERVER_ERROR, f"{url}: {str(error) or type(error).__name__}")
 
     def _unreadable(self, file: PlannedFile) -> str | None:
         """Return why the local file cannot be read any more, or None if it can."""

@@ -7,18 +7,23 @@ than 100 files asks for the same page for ever. ListObjects (v1) with markers is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as DeadlineError
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 import botocore.exceptions
 import botocore.parsers
 import botocore.session
+import urllib3.exceptions
 from botocore.config import Config
 
+from s3sync_job.compare import There
 from s3sync_job.outcome import Reason, SyncError
+from s3sync_job.reading import Reader, WholeReads
 from s3sync_job.settings import Gateway
+from s3sync_job.tls import tls_failure
 
 PROBE_SECONDS = 20
 """The most a probe may take, name resolution and retries included: an unreachable endpoint fails a run within 30 s."""
@@ -35,60 +40,72 @@ _S3_ERRORS = (
     botocore.exceptions.ClientError,
     botocore.parsers.ResponseParserError,
 )
+_STREAM_ERRORS: tuple[type[Exception], ...] = (*_S3_ERRORS, urllib3.exceptions.HTTPError, OSError)
 _Result = TypeVar("_Result")
 
 
-class BucketClient:
-    """Probes and lists one bucket with signed requests; all errors are raised as SyncError."""
+class GatewayClient:
+    """Probes, lists and streams from buckets with signed requests; all errors but ``stream``'s are SyncErrors."""
 
-    def __init__(self, gateway: Gateway, bucket: str) -> None:
+    stream_errors = _STREAM_ERRORS
+
+    def __init__(self, gateway: Gateway) -> None:
         self._where = f"{gateway.endpoint} (S3_ENDPOINT)"
-        self._bucket = bucket
         patience = (gateway.request_timeout_msec or PROBE_SILENCE_MSEC) / 1000
         session = botocore.session.Session()
         session.set_credentials(gateway.access_key, gateway.secret_key, gateway.session_token)
         self._quick = _client(session, gateway, read_timeout=min(patience, PROBE_SILENCE_MSEC / 1000), attempts=2)
         self._patient = _client(session, gateway, read_timeout=120, attempts=3)
 
-    def probe(self) -> None:
+    def probe(self, bucket: str) -> None:
         """Ask for one key of the bucket.
 
         Raises:
-            SyncError: EndpointUnreachable, AccessDenied, BucketNotFound, ServerError, or InvalidArguments for TLS
-                settings that do not fit the endpoint.
+            SyncError: EndpointUnreachable, AccessDenied, BucketNotFound, ServerError, TLSFailed, or InvalidArguments
+                for TLS towards an endpoint that does not speak it.
         """
-        self._within(PROBE_SECONDS, lambda: self._quick.list_objects(Bucket=self._bucket, MaxKeys=1))
+        self._within(PROBE_SECONDS, bucket, lambda: self._quick.list_objects(Bucket=bucket, MaxKeys=1))
 
-    def file_at(self, directory: str) -> str | None:
+    def file_at(self, bucket: str, directory: str) -> str | None:
         """Return the file, if any, that stands where ``directory`` or one above it would have to be."""
         elements = directory.split("/")
         for depth in range(1, len(elements) + 1):
             candidate = "/".join(elements[:depth])
-            if candidate and self._first_key(candidate) == candidate:
+            if candidate and self._first_key(bucket, candidate) == candidate:
                 return candidate
         return None
 
-    def list_keys(self, prefix: str) -> dict[str, int]:
-        """Return the sizes in bytes by key of all files under the directory ``prefix`` (``""``: the whole bucket)."""
+    def list_files(self, bucket: str, prefix: str) -> dict[str, There]:
+        """Return all files by key under the directory ``prefix`` (``""``: the whole bucket), with their ETags."""
         pages = self._patient.get_paginator("list_objects").paginate(
-            Bucket=self._bucket, Prefix=f"{prefix}/" if prefix else "", PaginationConfig={"MaxItems": MAX_KEYS}
+            Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", PaginationConfig={"MaxItems": MAX_KEYS}
         )
         try:
-            found = {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", ())}
+            found = {
+                item["Key"]: There(item["Size"], str(item.get("ETag", "")).strip('"') or None)
+                for page in pages
+                for item in page.get("Contents", ())
+            }
         except _S3_ERRORS as error:
-            raise self._classified(error) from error
+            raise self._classified(bucket, error) from error
         if len(found) >= MAX_KEYS:
-            raise SyncError(Reason.SERVER_ERROR, f"s3://{self._bucket}/{prefix} holds {MAX_KEYS} keys or more.")
+            raise SyncError(Reason.SERVER_ERROR, f"s3://{bucket}/{prefix} holds {MAX_KEYS} keys or more.")
         return found
 
-    def _first_key(self, prefix: str) -> str | None:
+    @contextmanager
+    def stream(self, bucket: str, key: str) -> Iterator[Reader]:
+        """Open ``key`` as one GET, whatever its size; the request and its reads raise ``stream_errors``."""
+        with closing(self._patient.get_object(Bucket=bucket, Key=key)["Body"]) as body:
+            yield WholeReads(body)
+
+    def _first_key(self, bucket: str, prefix: str) -> str | None:
         """Return the first key in order that starts with ``prefix``."""
         page = self._within(
-            PROBE_SECONDS, lambda: self._quick.list_objects(Bucket=self._bucket, Prefix=prefix, MaxKeys=1)
+            PROBE_SECONDS, bucket, lambda: self._quick.list_objects(Bucket=bucket, Prefix=prefix, MaxKeys=1)
         )
         return next((item["Key"] for item in page.get("Contents", ())), None)
 
-    def _within(self, seconds: float, request: Callable[[], _Result]) -> _Result:
+    def _within(self, seconds: float, bucket: str, request: Callable[[], _Result]) -> _Result:
         """Return the request's answer; name resolution has no time-out of its own, hence the thread."""
         pool = ThreadPoolExecutor(1, thread_name_prefix="probe")
         try:
@@ -98,12 +115,12 @@ class BucketClient:
                 Reason.ENDPOINT_UNREACHABLE, f"{self._where} gave no answer within {seconds:.0f} s; is the host right?"
             ) from None
         except _S3_ERRORS as error:
-            raise self._classified(error) from error
+            raise self._classified(bucket, error) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _classified(self, error: Exception) -> SyncError:
-        reason, message = classify(error, self._where, self._bucket)
+    def _classified(self, bucket: str, error: Exception) -> SyncError:
+        reason, message = classify(error, self._where, bucket)
         return SyncError(reason, message)
 
 
@@ -113,8 +130,8 @@ def classify(error: Exception, where: str, bucket: str) -> tuple[Reason, str]:
         return _classify_answer(error, where, bucket)
     if isinstance(error, botocore.exceptions.ParamValidationError):
         return Reason.INVALID_ARGUMENTS, f"-b/--bucket: {bucket!r} is not a bucket's name; give <branch>.<repo>."
-    if isinstance(error, botocore.exceptions.SSLError):
-        return _classify_tls(error, where)
+    if (found := tls_failure(str(error), where, "S3_USE_HTTPS")) is not None:
+        return found
     if isinstance(error, botocore.parsers.ResponseParserError):
         return Reason.ENDPOINT_UNREACHABLE, f"{where} answers, but not as an S3 gateway does; is the port right?"
     return (
@@ -147,18 +164,6 @@ def _classify_answer(error: botocore.exceptions.ClientError, where: str, bucket:
     )
 
 
-def _classify_tls(error: Exception, where: str) -> tuple[Reason, str]:
-    """Classify trouble with TLS: settings that do not fit the endpoint stay wrong at a retry."""
-    text = str(error)
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        return Reason.INVALID_ARGUMENTS, (
-            f"S3_CA_FILE: the certificate of {where} is not trusted ({text}); mount its CA and name the file there."
-        )
-    if "WRONG_VERSION_NUMBER" in text or "HTTP_REQUEST" in text:
-        return Reason.INVALID_ARGUMENTS, f"S3_USE_HTTPS: {where} does not speak TLS ({text}); use http."
-    return Reason.ENDPOINT_UNREACHABLE, f"TLS with {where} fails: {text}"
-
-
 def _client(session: Any, gateway: Gateway, *, read_timeout: float, attempts: int) -> Any:
     """Return a botocore client that signs, goes to the endpoint directly as the plugin does, and gives up early."""
     config = Config(
@@ -170,6 +175,7 @@ def _client(session: Any, gateway: Gateway, *, read_timeout: float, attempts: in
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         proxies={},
+        client_cert=(gateway.client_pair.certificate, gateway.client_pair.key) if gateway.client_pair else None,
     )
     return session.create_client(
         "s3",

@@ -9,11 +9,18 @@ REFUSED_CHARACTERS = "*?[]{}!()@+^\\"
 takes, lists, and then fails to read with 500 (seen on its own test server)."""
 
 
+MANIFEST_FOLDER = ".s3sync"
+"""The folder at the top level of a staging branch that holds a worker's manifest."""
+
+
 def key_problem(key: str) -> str | None:
     """Return why Pachyderm would refuse ``key``, or None where it would take it.
 
-    A key is printable ASCII without glob characters; an element is neither empty nor ``.`` nor ``..``.
+    A key is printable ASCII without glob characters; an element is neither empty nor ``.`` nor ``..``. The folder in
+    which workers leave their manifests is none for files.
     """
+    if key.split("/", 1)[0] == MANIFEST_FOLDER:
+        return f"the folder {MANIFEST_FOLDER} at a repo's top level is s3sync's own"
     for character in key:
         if not " " <= character <= "~":
             return f"{_shown(character)} is not a printable ASCII character"
@@ -25,21 +32,21 @@ def key_problem(key: str) -> str | None:
     return None
 
 
-def destination_prefix(input_path: str) -> str:
-    """Return the key prefix, without slashes at its ends, that the files under ``input_path`` get in the bucket.
+def destination_prefix(path: str, flag: str = "-i/--inputpath") -> str:
+    """Return the key prefix, without slashes at its ends, that ``path``, given by ``flag``, means in the bucket.
 
     ``/data/books/`` and ``./data/books`` give ``data/books``; ``.`` and ``/`` give ``""``, the bucket's top level.
 
     Raises:
         SyncError: InvalidArguments for an empty path or one with ``..`` in it.
     """
-    if not input_path:
-        raise SyncError(Reason.INVALID_ARGUMENTS, "-i/--inputpath is empty; name the directory to copy.")
-    elements = [element for element in input_path.split("/") if element not in ("", ".")]
+    if not path:
+        raise SyncError(Reason.INVALID_ARGUMENTS, f"{flag} is empty; name a directory.")
+    elements = [element for element in path.split("/") if element not in ("", ".")]
     if ".." in elements:
         raise SyncError(
             Reason.INVALID_ARGUMENTS,
-            f"-i/--inputpath {input_path!r} has '..' in it, which cannot be part of a key; give the path without it.",
+            f"{flag} {path!r} has '..' in it, which cannot be part of a key; give the path without it.",
         )
     return "/".join(elements)
 

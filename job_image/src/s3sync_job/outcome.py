@@ -10,6 +10,7 @@ class Reason(StrEnum):
     """Why a run ended as it did, in CamelCase so that it fits a Kubernetes condition's reason."""
 
     VERIFIED = "Verified"
+    COPIED = "Copied"
     CONTENT_DIFFERS = "ContentDiffers"
     INVALID_ARGUMENTS = "InvalidArguments"
     INPUT_PATH_NOT_FOUND = "InputPathNotFound"
@@ -17,11 +18,15 @@ class Reason(StrEnum):
     INPUT_UNREADABLE = "InputUnreadable"
     INVALID_KEY = "InvalidKey"
     ACCESS_DENIED = "AccessDenied"
+    PRUNE_LIMIT_EXCEEDED = "PruneLimitExceeded"
     INTERNAL_ERROR = "InternalError"
     TERMINATED = "Terminated"
     ENDPOINT_UNREACHABLE = "EndpointUnreachable"
     SERVER_ERROR = "ServerError"
     BUCKET_NOT_FOUND = "BucketNotFound"
+    TLS_FAILED = "TLSFailed"
+    PACHD_UNREACHABLE = "PachdUnreachable"
+    COMMIT_FAILED = "CommitFailed"
 
 
 @dataclass(frozen=True)
@@ -38,19 +43,24 @@ RETRY_FROM = 128
 TERMINATED_BY_SIGTERM = 143
 
 ENDINGS: dict[Reason, Ending] = {
-    Reason.VERIFIED: Ending(0, "every file was copied, read back and found equal"),
+    Reason.VERIFIED: Ending(0, "every file is in the repo and proved equal"),
+    Reason.COPIED: Ending(0, "every file was copied, and as asked none was verified"),
     Reason.CONTENT_DIFFERS: Ending(1, "what was read back is not what the input holds"),
     Reason.INVALID_ARGUMENTS: Ending(2, "a flag or an environment variable has a bad value"),
     Reason.INPUT_PATH_NOT_FOUND: Ending(3, "the input path is not a directory"),
     Reason.INPUT_EMPTY: Ending(4, "no file under the input path (see --allow-empty)"),
     Reason.INPUT_UNREADABLE: Ending(5, "a file under the input path cannot be read"),
     Reason.INVALID_KEY: Ending(6, "Pachyderm refuses the name of a file"),
-    Reason.ACCESS_DENIED: Ending(7, "the gateway refuses the credentials"),
+    Reason.ACCESS_DENIED: Ending(7, "Pachyderm refuses the credentials"),
     Reason.INTERNAL_ERROR: Ending(8, "a bug in s3sync-job"),
+    Reason.PRUNE_LIMIT_EXCEEDED: Ending(9, "more files would be deleted than --max-delete-percent allows"),
     Reason.TERMINATED: Ending(TERMINATED_BY_SIGTERM, "ended by SIGTERM (130 after SIGINT)"),
     Reason.ENDPOINT_UNREACHABLE: Ending(160, "no S3 gateway answers at the endpoint"),
     Reason.SERVER_ERROR: Ending(161, "the gateway fails, or a request to it does"),
     Reason.BUCKET_NOT_FOUND: Ending(162, "the bucket (repo and branch) does not exist"),
+    Reason.TLS_FAILED: Ending(163, "the certificate is of an unknown CA, expired, or for another host"),
+    Reason.PACHD_UNREACHABLE: Ending(164, "pachd does not answer by gRPC"),
+    Reason.COMMIT_FAILED: Ending(165, "Pachyderm could not start, or finish without an error, a commit"),
 }
 
 

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
+from s3sync_job.filters import EVERYTHING, Filter
 from s3sync_job.keys import join_key, key_problem
 from s3sync_job.outcome import Failure, Reason, SyncError, Verdict
+
+FILE_COST_BYTES = 1_000_000
+"""What a file costs beside its bytes, when shares are balanced: about what is sent in the time that a commit takes."""
+
+
+class OnInvalidPath(StrEnum):
+    """What becomes of a run that finds paths which cannot be synced."""
+
+    FAIL = "Fail"
+    SKIP = "Skip"
 
 
 @dataclass(frozen=True)
@@ -40,11 +53,16 @@ SOLE_WORKER = Worker()
 
 @dataclass(frozen=True)
 class Plan:
-    """All files of the sync sorted by key, and ``mine``, the share that this worker copies and verifies."""
+    """All files of the sync sorted by key, and ``mine``, the share that this worker copies and verifies.
+
+    ``skipped`` holds what cannot be synced and is left out on demand; ``filter`` chose the files.
+    """
 
     prefix: str
     everything: tuple[PlannedFile, ...]
     mine: tuple[PlannedFile, ...]
+    skipped: tuple[Failure, ...] = ()
+    filter: Filter = EVERYTHING
 
     @property
     def total_bytes(self) -> int:
@@ -56,79 +74,132 @@ class Plan:
         """The size of the share's largest file in bytes, 0 for an empty share."""
         return max((file.size for file in self.mine), default=0)
 
+    def relative(self, key: str) -> str:
+        """Return the path under the input path that a key under the plan's prefix stands for."""
+        return key.removeprefix(f"{self.prefix}/") if self.prefix else key
 
-def make_plan(prefix: str, found: Iterable[LocalFile], worker: Worker, *, allow_empty: bool) -> Plan:
-    """Return the plan for the files ``found``; every ``worker.count``-th of the sorted files is this worker's.
+
+def make_plan(
+    prefix: str,
+    found: Iterable[LocalFile],
+    worker: Worker,
+    *,
+    allow_empty: bool,
+    on_invalid_path: OnInvalidPath = OnInvalidPath.FAIL,
+    skipped: Iterable[Failure] = (),
+    chosen_by: Filter = EVERYTHING,
+) -> Plan:
+    """Return the plan for the files ``found``, to be copied under ``prefix``; each worker gets its share of them.
+
+    ``skipped`` holds what the scan left out already.
 
     Raises:
         SyncError: InputEmpty without any file unless ``allow_empty``; InvalidKey naming *every* file whose key
-            Pachyderm would refuse, so that one run shows all that has to be renamed.
+            Pachyderm would refuse, so that one run shows all that has to be renamed, unless they are to be skipped.
     """
-    everything = tuple(
-        sorted((PlannedFile(f.path, join_key(prefix, f.path), f.size) for f in found), key=lambda file: file.key)
-    )
+    _check_prefix(prefix)
+    files = sorted((PlannedFile(f.path, join_key(prefix, f.path), f.size) for f in found), key=lambda file: file.key)
+    refused = {file.path: problem for file in files if (problem := key_problem(file.key)) is not None}
+    if refused and on_invalid_path is OnInvalidPath.FAIL:
+        raise _invalid_keys(refused, len(files))
+    everything = tuple(file for file in files if file.path not in refused)
     if not everything and not allow_empty:
         raise SyncError(
             Reason.INPUT_EMPTY,
-            "The input path holds no file, so nothing can be verified; put files there or allow it with --allow-empty.",
+            "The input path holds no file to sync, so nothing can be verified; put files there, look at --include and "
+            "--exclude, or allow it with --allow-empty.",
         )
-    _check_keys(prefix, everything)
-    return Plan(prefix, everything, everything[worker.index :: worker.count])
+    left_out = (*skipped, *(Failure(path, Verdict.ERROR, problem) for path, problem in refused.items()))
+    return Plan(prefix, everything, share(everything, worker), left_out, chosen_by)
 
 
-def check_conflicts(plan: Plan, there: Iterable[str]) -> None:
-    """Check that no path would be a file on one side and a directory on the other; ``there`` holds the bucket's keys.
+def share(files: tuple[PlannedFile, ...], worker: Worker) -> tuple[PlannedFile, ...]:
+    """Return the worker's part of ``files``, in their order; all workers' parts are balanced by bytes and by count.
+
+    The largest file goes first, each to the worker who has least so far, which every worker works out alike.
+    """
+    if worker.count == 1:
+        return files
+    loads = [(0, index) for index in range(worker.count)]
+    mine: set[str] = set()
+    for file in sorted(files, key=lambda file: (-file.size, file.key)):
+        load, index = loads[0]
+        heapq.heapreplace(loads, (load + file.size + FILE_COST_BYTES, index))
+        if index == worker.index:
+            mine.add(file.key)
+    return tuple(file for file in files if file.key in mine)
+
+
+def settle_conflicts(plan: Plan, there: Iterable[str], on_invalid_path: OnInvalidPath) -> Plan:
+    """Return the plan without files whose paths would be a file on one side and a directory on the other.
+
+    ``there`` holds the keys that the repo has and keeps.
 
     Raises:
-        SyncError: InvalidKey naming every file of the input that is in conflict.
+        SyncError: InvalidKey naming every file of the input that is in conflict, unless they are to be skipped.
     """
-    there_files = set(there)
-    there_directories = {directory for key in there_files for directory in _directories(key)}
-    conflicts = tuple(
-        Failure(file.path, Verdict.ERROR, problem)
-        for file in plan.everything
-        if (problem := _conflict(file.key, there_files, there_directories)) is not None
-    )
-    if conflicts:
+    conflicts = _conflicts(plan, there)
+    if not conflicts:
+        return plan
+    if on_invalid_path is OnInvalidPath.FAIL:
         raise SyncError(
             Reason.INVALID_KEY,
             f"{len(conflicts)} of {len(plan.everything)} files cannot stand beside what the bucket has, the first "
             f"being {conflicts[0].path!r}: {conflicts[0].detail}; delete that or sync elsewhere. Nothing was copied.",
             conflicts,
         )
+    left_out = {failure.path for failure in conflicts}
+    return replace(
+        plan,
+        everything=tuple(file for file in plan.everything if file.path not in left_out),
+        mine=tuple(file for file in plan.mine if file.path not in left_out),
+        skipped=(*plan.skipped, *conflicts),
+    )
+
+
+def directories(path: str) -> Iterator[str]:
+    """Yield the directories above ``path``, the top one first."""
+    for position, character in enumerate(path):
+        if character == "/":
+            yield path[:position]
+
+
+def _conflicts(plan: Plan, there: Iterable[str]) -> tuple[Failure, ...]:
+    there_files = set(there)
+    there_directories = {directory for key in there_files for directory in directories(key)}
+    return tuple(
+        Failure(file.path, Verdict.ERROR, problem)
+        for file in plan.everything
+        if (problem := _conflict(file.key, there_files, there_directories)) is not None
+    )
 
 
 def _conflict(key: str, there_files: set[str], there_directories: set[str]) -> str | None:
     """Return what in the bucket keeps ``key`` from being a file there."""
     if key in there_directories:
         return f"the bucket has a directory {key!r}"
-    blocking = next((directory for directory in _directories(key) if directory in there_files), None)
+    blocking = next((directory for directory in directories(key) if directory in there_files), None)
     return f"the bucket has a file {blocking!r}" if blocking else None
 
 
-def _directories(key: str) -> Iterator[str]:
-    """Yield the directories above ``key``, the top one first."""
-    for position, character in enumerate(key):
-        if character == "/":
-            yield key[:position]
-
-
-def _check_keys(prefix: str, files: tuple[PlannedFile, ...]) -> None:
-    """Raise InvalidKey with all files whose keys Pachyderm would refuse."""
-    prefix_problem = key_problem(prefix) if prefix else None
-    if prefix_problem:
+def _check_prefix(prefix: str) -> None:
+    """Raise InvalidKey where no key could start with ``prefix``."""
+    problem = key_problem(prefix) if prefix else None
+    if problem:
         raise SyncError(
             Reason.INVALID_KEY,
-            f"-i/--inputpath {prefix!r} cannot be the start of a key: {prefix_problem}; rename the directory.",
+            f"The destination, by --destination-path or else -i/--inputpath {prefix!r}, cannot be the start of a key: "
+            f"{problem}; sync to another path with --destination-path, or rename the directory.",
         )
-    refused = tuple(
-        Failure(file.path, Verdict.ERROR, problem) for file in files if (problem := key_problem(file.key)) is not None
+
+
+def _invalid_keys(refused: dict[str, str], files: int) -> SyncError:
+    """Return the error that names all files whose keys Pachyderm would refuse."""
+    failures = tuple(Failure(path, Verdict.ERROR, problem) for path, problem in refused.items())
+    return SyncError(
+        Reason.INVALID_KEY,
+        f"{len(failures)} of {files} files have names that Pachyderm refuses, the first being {failures[0].path!r}: "
+        f"{failures[0].detail}; rename them, leave them out with --exclude, or skip them with --on-invalid-path Skip. "
+        "Nothing was copied.",
+        failures,
     )
-    if refused:
-        first = refused[0]
-        raise SyncError(
-            Reason.INVALID_KEY,
-            f"{len(refused)} of {len(files)} files have names that Pachyderm refuses, the first being {first.path!r}: "
-            f"{first.detail}; rename them. Nothing was copied.",
-            refused,
-        )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -45,6 +46,26 @@ class Tally:
         self._update(
             lambda c: replace(c, verified_files=c.verified_files + 1, verified_bytes=c.verified_bytes + size),
         )
+
+    def unchanged(self, size: int) -> None:
+        """Count a file that the repo had already."""
+        self._update(
+            lambda c: replace(c, unchanged_files=c.unchanged_files + 1, unchanged_bytes=c.unchanged_bytes + size),
+        )
+
+    def left(self, *, skipped: int, extra: int, deleted: int) -> None:
+        """Note the paths that cannot be synced, and the repo's files that the input lacks, and those of them to go."""
+        self._update(lambda c: replace(c, skipped_files=skipped, extra_files=extra, deleted_files=deleted))
+
+    @contextmanager
+    def provisional(self) -> Iterator[None]:
+        """Take back what the block counts as copied where it fails, since its commit is then dropped."""
+        _, before = self.snapshot()
+        try:
+            yield
+        except BaseException:
+            self._update(lambda c: replace(c, copied_files=before.copied_files, copied_bytes=before.copied_bytes))
+            raise
 
     def failed(self, files: int = 1) -> None:
         """Count files that are not verified."""

@@ -4,42 +4,75 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from s3sync_job.filters import EVERYTHING, Filter
 from s3sync_job.outcome import Failure, Reason, SyncError, Verdict
-from s3sync_job.plan import LocalFile
+from s3sync_job.plan import LocalFile, OnInvalidPath
+
+ROOT = "."
+"""The path by which the input path itself is named among what cannot be read."""
 
 MAX_DEPTH = 256
 """Directories deeper than this are taken for a mistake (S3 keys end at 1,024 bytes anyway)."""
 
 
-def find_files(root: Path) -> list[LocalFile]:
-    """Return every file under ``root``; empty directories are left out, as S3 has none.
+@dataclass(frozen=True)
+class Found:
+    """The files under the input path, and what is there that cannot be synced and is to be skipped."""
+
+    files: tuple[LocalFile, ...]
+    skipped: tuple[Failure, ...] = ()
+
+
+def find_files(
+    root: Path, chosen_by: Filter = EVERYTHING, on_invalid_path: OnInvalidPath = OnInvalidPath.FAIL
+) -> Found:
+    """Return every file under ``root`` that the filter takes; empty directories are left out, as S3 has none.
 
     Symbolic links are followed, to files and to directories, since the copy is to hold what a reader of the tree sees.
     A link that leads back to a directory above it is refused, as is whatever has no content to copy.
 
     Raises:
         SyncError: InputPathNotFound where ``root`` is no directory; InputUnreadable naming every entry that cannot be
-            read.
+            read, unless these are to be skipped, and in any case where ``root`` itself cannot be.
     """
     _require_directory(root)
     files: list[LocalFile] = []
     problems: list[Failure] = []
     for found in _walk(root, "", ()):
         if isinstance(found, LocalFile):
-            files.append(found)
-        else:
-            problems.append(found)
-    if problems:
+            if chosen_by.takes(found.path):
+                files.append(found)
+        elif not _is_left_out(found, chosen_by):
+            problems.append(Failure(found.path, Verdict.ERROR, found.detail))
+    if problems and (on_invalid_path is OnInvalidPath.FAIL or problems[0].path == ROOT):
         first = problems[0]
         raise SyncError(
             Reason.INPUT_UNREADABLE,
             f"{len(problems)} entries under {str(root)!r} cannot be read, the first being {first.path!r}: "
-            f"{first.detail}. Remove them or make them readable. Nothing was copied.",
+            f"{first.detail}. Remove them, make them readable, leave them out with --exclude, or skip them with "
+            "--on-invalid-path Skip. Nothing was copied.",
             tuple(problems),
         )
-    return files
+    return Found(tuple(files), tuple(problems))
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """An entry that cannot be synced and why; what a ``directory`` would hold is not known."""
+
+    path: str
+    detail: str
+    directory: bool
+
+
+def _is_left_out(problem: _Problem, chosen_by: Filter) -> bool:
+    """Tell whether the filter does without the entry; a directory might hold what it includes."""
+    if problem.directory:
+        return chosen_by.excludes(f"{problem.path}/")
+    return not chosen_by.takes(problem.path)
 
 
 def _require_directory(root: Path) -> None:
@@ -53,50 +86,45 @@ def _require_directory(root: Path) -> None:
     )
 
 
-def _walk(directory: Path, relative: str, above: tuple[tuple[int, int], ...]) -> Iterator[LocalFile | Failure]:
+def _walk(directory: Path, relative: str, above: tuple[tuple[int, int], ...]) -> Iterator[LocalFile | _Problem]:
     """Yield the files and unreadable entries under ``directory``; ``above`` identifies the directories on the way."""
     try:
         status = directory.stat()
         identity = (status.st_dev, status.st_ino)
         if identity in above:
-            yield _problem(relative, "a symbolic link that leads back to a directory above it")
+            yield _Problem(relative, "a symbolic link that leads back to a directory above it", directory=True)
             return
         if len(above) >= MAX_DEPTH:
-            yield _problem(relative, f"nested more than {MAX_DEPTH} directories deep")
+            yield _Problem(relative, f"nested more than {MAX_DEPTH} directories deep", directory=True)
             return
         names = sorted(entry.name for entry in directory.iterdir())
     except OSError as error:
-        yield _problem(relative, error.strerror or "cannot be listed")
+        yield _Problem(relative or ROOT, error.strerror or "cannot be listed", directory=True)
         return
     for name in names:
         yield from _entry(directory / name, f"{relative}/{name}" if relative else name, (*above, identity))
 
 
-def _entry(path: Path, relative: str, above: tuple[tuple[int, int], ...]) -> Iterator[LocalFile | Failure]:
+def _entry(path: Path, relative: str, above: tuple[tuple[int, int], ...]) -> Iterator[LocalFile | _Problem]:
     """Yield what is at ``path``: itself if it is a file, else what is under it."""
     try:
         status = path.stat()
     except OSError as error:
-        yield _problem(
-            relative, f"{error.strerror} (a dangling symbolic link?)" if path.is_symlink() else str(error.strerror)
-        )
+        dangling = " (a dangling symbolic link?)" if path.is_symlink() else ""
+        yield _Problem(relative, f"{error.strerror}{dangling}", directory=False)
         return
     if stat.S_ISDIR(status.st_mode):
         yield from _walk(path, relative, above)
     elif not stat.S_ISREG(status.st_mode):
-        yield _problem(relative, "a socket, pipe or device, which has no content to copy")
+        yield _Problem(relative, "a socket, pipe or device, which has no content to copy", directory=False)
     else:
         yield _file(path, relative, status.st_size)
 
 
-def _file(path: Path, relative: str, size: int) -> LocalFile | Failure:
+def _file(path: Path, relative: str, size: int) -> LocalFile | _Problem:
     """Return the file once it has been opened; access() would answer for the real user, not for this process."""
     try:
         with path.open("rb"):
             return LocalFile(relative, size)
     except OSError as error:
-        return _problem(relative, error.strerror or "cannot be opened")
-
-
-def _problem(relative: str, detail: str) -> Failure:
-    return Failure(relative or ".", Verdict.ERROR, detail)
+        return _Problem(relative, error.strerror or "cannot be opened", directory=False)

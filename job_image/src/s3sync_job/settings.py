@@ -6,20 +6,33 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from s3sync_job.batches import DEFAULT_BYTES, DEFAULT_FILES
+from s3sync_job.compare import Prune
+from s3sync_job.filters import EVERYTHING, Filter
 from s3sync_job.outcome import Reason, SyncError
-from s3sync_job.plan import SOLE_WORKER, Worker
+from s3sync_job.plan import SOLE_WORKER, OnInvalidPath, Worker
 
 PLACEHOLDER_KEY = "s3sync-unauthenticated"
 """Signs requests where no keys are given: Pachyderm without auth takes any pair in which the two are equal, but its
 proxy routes S3 by the Authorization header, so requests must be signed all the same."""
 
+DEFAULT_PROJECT = "default"
+DEFAULT_BRANCH = "master"
+PACHD_SCHEMES = {"grpc": False, "http": False, "grpcs": True, "https": True}
+"""The schemes of pachd's address, and whether they mean TLS."""
+
+MAX_MINIO_BUCKET = 63
+"""The MinIO client takes no longer names, TensorFlow and botocore do."""
+
 MEBIBYTE = 1024 * 1024
-MAX_SINGLE_PUT = 256 * MEBIBYTE
-"""The largest file sent in one PUT. The plugin holds a whole part in memory, so this bounds the process's size."""
+MAX_SINGLE_PUT = 512 * MEBIBYTE
+"""The largest file that file_io sends in one PUT. The plugin holds a whole part in memory, so this bounds the process's
+size; the other clients stream, and send up to Pachyderm's limit of 4 GiB."""
 
 PART_SIZE = 64 * MEBIBYTE
 PARTS_AT_ONCE = 3
@@ -32,8 +45,34 @@ MAX_REQUEST_TIMEOUT_MSEC = 300_000
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _BUCKET = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?")
+_COMMIT = re.compile(r"[0-9a-f]{32}")
+_BRANCH = re.compile(r"[A-Za-z0-9_-]{1,63}")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
+
+
+class Client(StrEnum):
+    """Which client library moves the files."""
+
+    FILE_IO = "file_io"
+    MINIO = "minio"
+    PFS = "pfs"
+
+
+class Verify(StrEnum):
+    """How it is proved that the repo holds what the input holds."""
+
+    FULL = "Full"
+    CHECKSUM = "Checksum"
+    NONE = "None"
+
+
+@dataclass(frozen=True)
+class ClientPair:
+    """The PEM files of a client certificate and its private key."""
+
+    certificate: str
+    key: str
 
 
 @dataclass(frozen=True)
@@ -49,6 +88,7 @@ class Gateway:
     session_token: str | None = field(default=None, repr=False)
     max_attempts: int = 3
     request_timeout_msec: int | None = None
+    client_pair: ClientPair | None = None
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -58,8 +98,57 @@ class Gateway:
 
 
 @dataclass(frozen=True)
+class Pachd:
+    """How to reach pachd's gRPC API. ``address`` is host:port; the token is kept out of ``repr``."""
+
+    address: str
+    tls: bool = False
+    verify_tls: bool = True
+    ca_file: str | None = None
+    client_pair: ClientPair | None = None
+    token: str | None = field(default=None, repr=False)
+
+    @property
+    def host(self) -> str:
+        """The address without its port, and an IPv6 address without its brackets."""
+        return self.address.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The address's port."""
+        return int(self.address.rpartition(":")[2])
+
+
+@dataclass(frozen=True)
+class RepoBranch:
+    """What a bucket is in Pachyderm's terms."""
+
+    project: str
+    repo: str
+    branch: str
+
+    def bucket(self, branch: str, commit: str | None = None) -> str:
+        """Return the name of the bucket that shows another branch of the repo, or one of its commits."""
+        parts = (commit, branch, self.repo, self.project if self.project != DEFAULT_PROJECT else None)
+        return ".".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Staging:
+    """Where an atomic sync's worker stages, and the commit of the target branch that it builds upon.
+
+    ``base`` is None where that branch has no commit; ``branch`` is this worker's own.
+    """
+
+    branch: str
+    base: str | None = None
+    batch_files: int = DEFAULT_FILES
+    batch_bytes: int = DEFAULT_BYTES
+
+
+@dataclass(frozen=True)
 class Settings:
-    """All that a run is told: ``prefix`` is the key prefix that ``input_path`` gives, without slashes at its ends."""
+    """All that a run is told: ``prefix`` is the key prefix that the files get, without slashes at its ends."""
 
     bucket: str
     input_path: str
@@ -69,6 +158,24 @@ class Settings:
     threads: int = 16
     print_contents: bool = False
     allow_empty: bool = False
+    client: Client = Client.FILE_IO
+    verify: Verify = Verify.FULL
+    pachd: Pachd | None = None
+    staging: Staging | None = None
+    filter: Filter = EVERYTHING
+    on_invalid_path: OnInvalidPath = OnInvalidPath.FAIL
+    prune: Prune | None = None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be printed."""
+        token = self.pachd.token if self.pachd else None
+        return (*self.gateway.secrets, *((token,) if token and token != PLACEHOLDER_KEY else ()))
+
+    @property
+    def target(self) -> RepoBranch:
+        """The repo and the branch that the bucket is."""
+        return parse_repo_branch(self.bucket)
 
 
 def parse_gateway(environment: Mapping[str, str]) -> Gateway:
@@ -81,7 +188,7 @@ def parse_gateway(environment: Mapping[str, str]) -> Gateway:
     access_key, secret_key = _keys(environment)
     return Gateway(
         endpoint=_endpoint(environment.get("S3_ENDPOINT", "").strip(), https),
-        verify_tls=_flag(environment, "S3_VERIFY_SSL") is not False,
+        verify_tls=verifies_tls(environment),
         ca_file=_ca_file(environment.get("S3_CA_FILE", "")),
         region=environment.get("AWS_REGION") or environment.get("S3_REGION") or "us-east-1",
         access_key=access_key,
@@ -89,7 +196,102 @@ def parse_gateway(environment: Mapping[str, str]) -> Gateway:
         session_token=environment.get("AWS_SESSION_TOKEN") or None,
         max_attempts=_number(environment, "AWS_MAX_ATTEMPTS", 1, 10) or 3,
         request_timeout_msec=_number(environment, "S3_REQUEST_TIMEOUT_MSEC", 1_000, 3_600_000),
+        client_pair=_client_pair(environment),
     )
+
+
+def verifies_tls(environment: Mapping[str, str]) -> bool:
+    """Tell whether certificates are to be checked: not with either of the two variables that say so."""
+    skipped = _flag(environment, "S3SYNC_INSECURE_SKIP_VERIFY") is True
+    return _flag(environment, "S3_VERIFY_SSL") is not False and not skipped
+
+
+def parse_pachd(address: str, gateway: Gateway, environment: Mapping[str, str]) -> Pachd | None:
+    """Return how to reach pachd, with the gateway's TLS files and, without a token of its own, its access key.
+
+    ``address`` is host:port, grpc://host:port, or grpcs://host:port for TLS; empty means that there is none.
+
+    Raises:
+        SyncError: InvalidArguments naming the flag or the variable.
+    """
+    if not address:
+        return None
+    scheme, _, netloc = address.rpartition("://")
+    if scheme not in ("", *PACHD_SCHEMES) or not _is_endpoint(netloc) or not _has_port(netloc):
+        raise _invalid(
+            "--pachd-address", f"{address!r} is not an address", "give host:port, or grpcs://host:port for TLS"
+        )
+    token = environment.get("PACHYDERM_TOKEN", "")
+    if token != token.strip() or not token.isprintable():
+        raise _invalid("PACHYDERM_TOKEN", "it has white space or a line break at an end", "store the token without")
+    tls = PACHD_SCHEMES.get(scheme, False)
+    return Pachd(
+        address=netloc.rstrip("/"),
+        tls=tls,
+        verify_tls=gateway.verify_tls,
+        ca_file=gateway.ca_file,
+        client_pair=gateway.client_pair,
+        token=token or gateway.access_key,
+    )
+
+
+def parse_repo_branch(bucket: str) -> RepoBranch:
+    """Return the repo and branch that a bucket's name means: ``[branch.]repo`` or ``branch.repo.project``."""
+    parts = bucket.split(".")
+    if len(parts) == 1:
+        return RepoBranch(DEFAULT_PROJECT, parts[0], DEFAULT_BRANCH)
+    if len(parts) > 3 or not all(parts):
+        raise _invalid("-b/--bucket", f"{bucket!r} is no branch of a repo", "give <branch>.<repo>[.<project>]")
+    return RepoBranch(parts[2] if len(parts) == 3 else DEFAULT_PROJECT, parts[1], parts[0])
+
+
+def parse_staging(branch: str, base: str, worker: Worker, batch_files: int, batch_bytes: int) -> Staging:
+    """Return this worker's staging branch, ``branch`` with ``-w<index>`` behind it, and the base commit, if any."""
+    if not _BRANCH.fullmatch(branch):
+        raise _invalid("--staging-branch", f"{branch!r} is no branch's name", "give letters, digits, - and _")
+    if base and not _COMMIT.fullmatch(base):
+        raise _invalid("--base-commit", f"{base!r} is no commit's ID", "give the 32 hexadecimal digits")
+    return Staging(f"{branch}-w{worker.index}", base or None, batch_files, batch_bytes)
+
+
+def check_together(settings: Settings) -> Settings:
+    """Return the settings once it is known that they fit each other; raises SyncError InvalidArguments."""
+    gateway, pachd = settings.gateway, settings.pachd
+    if settings.staging and not pachd:
+        raise _invalid("--staging-branch", "there is no pachd to stage with", "give --pachd-address")
+    if settings.prune and not settings.staging:
+        raise _invalid("--prune", "it needs an atomic sync", "give --staging-branch and --pachd-address, or leave it")
+    if settings.client is Client.PFS and not pachd:
+        raise _invalid("--client", "pfs speaks gRPC with pachd", "give --pachd-address, or choose file_io or minio")
+    if settings.client is Client.FILE_IO and gateway.client_pair and gateway.endpoint.startswith("https"):
+        raise _invalid(
+            "S3SYNC_CLIENT_CERT", "TensorFlow's S3 plugin cannot show a client certificate", "use --client minio or pfs"
+        )
+    if pachd:
+        parse_repo_branch(settings.bucket)
+    staged = settings.staging and settings.target.bucket(settings.staging.branch)
+    for bucket in (settings.bucket, staged):
+        if settings.client is Client.MINIO and bucket and not 3 <= len(bucket) <= MAX_MINIO_BUCKET:
+            raise _invalid(
+                "--client",
+                f"minio takes no bucket name of {len(bucket)} characters ({bucket})",
+                "use --client file_io or pfs",
+            )
+    return settings
+
+
+def _client_pair(environment: Mapping[str, str]) -> ClientPair | None:
+    """Return the client certificate and its key, both known to exist, or None."""
+    names = ("S3SYNC_CLIENT_CERT", "S3SYNC_CLIENT_KEY")
+    paths = tuple(environment.get(name, "") for name in names)
+    if not any(paths):
+        return None
+    for name, path, other in zip(names, paths, reversed(names), strict=True):
+        if not path:
+            raise _invalid(name, f"it is not set but {other} is", "set both or neither")
+        if not Path(path).is_file():
+            raise _invalid(name, f"{path!r} is not a file", "mount it there, in PEM")
+    return ClientPair(*paths)
 
 
 def plugin_environment(gateway: Gateway, largest: int, threads: int) -> dict[str, str]:
@@ -189,6 +391,10 @@ def _endpoint(value: str, https: bool | None) -> str:
     if has_scheme and https is not None and https != (url.scheme == "https"):
         raise _invalid("S3_USE_HTTPS", f"it contradicts S3_ENDPOINT {value!r}", "unset one of the two")
     return f"{url.scheme}://{url.netloc}"
+
+
+def _has_port(netloc: str) -> bool:
+    return urlsplit(f"//{netloc}").port is not None
 
 
 def _is_endpoint(value: str) -> bool:

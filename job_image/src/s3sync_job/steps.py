@@ -11,15 +11,20 @@ from pathlib import Path
 
 
 class Step(StrEnum):
-    """The steps of a run, in their order; START is what Python takes until the program's first line."""
+    """The steps of a run, in their order; START is what Python takes until the program's first line.
+
+    DIFF (what changed since the base commit) and FINISH (the manifest) are an atomic sync's.
+    """
 
     START = "start"
     PLAN = "plan"
     PROBE = "probe"
+    DIFF = "diff"
     LOAD = "load"
     COPY = "copy"
     LIST = "list"
     VERIFY = "verify"
+    FINISH = "finish"
 
 
 class Steps:

@@ -6,15 +6,13 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from s3sync_job.compare import extra_keys
 from s3sync_job.outcome import Failure, Verdict
 from s3sync_job.plan import Plan, PlannedFile, Worker
-from s3sync_job.store import Reader
-
-READ_BUFFER = 32 * 1024 * 1024
-"""Bytes a request when reading back, the most that is held at once: every range costs Pachyderm the whole file."""
+from s3sync_job.reading import Reader
 
 CHUNK = 1024 * 1024
-"""Bytes compared at a time. Far less than a request's, of which TensorFlow would otherwise hold five copies."""
+"""Bytes compared at a time: TensorFlow holds five copies of what is asked for at once."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +65,13 @@ def compare_sets(plan: Plan, there: Collection[str], worker: Worker) -> tuple[li
         if file.key not in there
     ]
     if worker.index == 0:
-        planned = {file.key for file in plan.everything}
         failures += [
             Failure(
-                key.removeprefix(f"{plan.prefix}/") if plan.prefix else key,
+                plan.relative(key),
                 verdict(here=False, there=True, equal=None),
                 f"the bucket has {key!r} but the input has no such file; delete it or sync to another path",
             )
-            for key in sorted(set(there) - planned)
+            for key in extra_keys(plan, there)
         ]
     return common, failures
 
@@ -95,11 +92,6 @@ def compare_streams(here: Reader, there: Reader, size: int) -> Comparison:
         offset += len(ours)
         if len(ours) < chunk:
             return Comparison(verdict(here=True, there=True, equal=True), sha256=digest.hexdigest())
-
-
-def buffer_size(size: int) -> int:
-    """Return how many bytes a request should fetch of a file of ``size`` bytes: it and a byte more, within bounds."""
-    return min(size + 1, READ_BUFFER)
 
 
 def manifest_digest(files: Iterable[PlannedFile], sha256_by_key: Mapping[str, str]) -> str:

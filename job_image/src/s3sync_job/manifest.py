@@ -1,0 +1,99 @@
+"""The manifest: what a worker tells the operator, and its own next attempt, about what it staged (pure)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from s3sync_job.keys import MANIFEST_FOLDER
+from s3sync_job.plan import PlannedFile, Worker
+
+PATH = f"/{MANIFEST_FOLDER}/manifest.json"
+"""Where the manifest lies in a staging branch: outside of every destination, since keys cannot start with it."""
+
+State = Literal["staged", "unchanged"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of the share: its key, size in bytes, SHA-256 (hex; None where it was not read) and what became of it."""
+
+    key: str
+    size: int
+    sha256: str | None
+    state: State
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that one worker did; ``base`` is the ID of the commit that it built upon, None for an empty branch."""
+
+    base: str | None
+    worker: Worker
+    destination: str
+    verification: str
+    files: tuple[Entry, ...]
+    delete: tuple[str, ...] = ()
+
+    def dump(self) -> bytes:
+        """Return the manifest as JSON."""
+        return json.dumps(
+            {
+                "s3syncManifest": 1,
+                "base": self.base,
+                "worker": {"index": self.worker.index, "count": self.worker.count},
+                "destination": f"/{self.destination}",
+                "verification": self.verification,
+                "files": [[file.key, file.size, file.sha256, file.state] for file in self.files],
+                "delete": list(self.delete),
+                "complete": True,
+            },
+            separators=(",", ":"),
+        ).encode()
+
+
+def parse_manifest(content: bytes) -> Manifest | None:
+    """Return the manifest, or None where ``content`` is no whole one of this version."""
+    try:
+        document: Any = json.loads(content)
+        if document["s3syncManifest"] != 1 or document["complete"] is not True:
+            return None
+        return Manifest(
+            base=document["base"],
+            worker=Worker(document["worker"]["index"], document["worker"]["count"]),
+            destination=document["destination"].removeprefix("/"),
+            verification=document["verification"],
+            files=tuple(Entry(*entry) for entry in document["files"]),
+            delete=tuple(document["delete"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def is_reusable(manifest: Manifest, expected: Manifest, share: Iterable[PlannedFile]) -> bool:
+    """Tell whether an earlier attempt's ``manifest`` may stand for this one's, as far as names and sizes tell.
+
+    ``expected`` holds what this attempt would write but for its files. Contents are compared by SHA-256 after this.
+    """
+    same_frame = (
+        (manifest.base, manifest.worker, manifest.destination) == (expected.base, expected.worker, expected.destination)
+        and manifest.verification == expected.verification
+        and manifest.delete == expected.delete
+    )
+    return (
+        same_frame
+        and [(entry.key, entry.size) for entry in manifest.files] == [(file.key, file.size) for file in share]
+        and all(entry.sha256 is not None for entry in manifest.files)
+    )
+
+
+def entries(
+    share: Iterable[PlannedFile], unchanged: frozenset[str], sha256_by_key: Mapping[str, str]
+) -> tuple[Entry, ...]:
+    """Return the manifest's files for a share, of which the keys ``unchanged`` were not staged."""
+    return tuple(
+        Entry(file.key, file.size, sha256_by_key.get(file.key), "unchanged" if file.key in unchanged else "staged")
+        for file in share
+    )

@@ -1,0 +1,349 @@
+"""pachd's gRPC API for one repo: commits, branches, listings and streams, each call with a time limit.
+
+The SDK's stubs take no time limit, so each is made on a channel that an interceptor gives one, and the token. A call is
+tried again, a few times, only where pachd was not reached (UNAVAILABLE) or has undone it. All errors are SyncErrors.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # Else handshakes that fail are told on standard error as well.
+
+import grpc
+from pachyderm_sdk.api import pfs
+
+from s3sync_job.compare import There
+from s3sync_job.grpc_limits import limited
+from s3sync_job.outcome import Reason, SyncError
+from s3sync_job.settings import Pachd, RepoBranch
+from s3sync_job.tls import tls_failure
+from s3sync_job.tls_relay import relay
+
+CALL_SECONDS = 30.0
+PROBE_SECONDS = 15.0
+STREAM_SECONDS = 900.0
+SLOWEST_RATE = 1e6
+"""A stream may take a quarter of an hour, and 1 s more for each megabyte; so may a commit that finishes."""
+
+ATTEMPTS = 3
+BACKOFF_SECONDS = 0.5
+"""How often a call is tried and how long is waited before the second time, twice as long before the third."""
+
+MAX_MESSAGE_BYTES = 20 * 1024 * 1024
+"""What pachd sends and takes in one message, by its own setting."""
+
+MESSAGE_BYTES = 3 * 1024 * 1024
+"""Content a message. Seen: 256 MB in 7.5 s."""
+
+MAX_FILES = 10_000_000
+"""A listing longer than this ends with an error instead of filling the memory."""
+
+ROLLED_BACK = "commit unexpectedly resulted in rollback"
+"""What pachd says, with the code UNKNOWN, where its database undid a call's transaction. Seen on 2.12 under load."""
+
+_OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.enable_http_proxy", 0),
+    # A peer that vanished is noticed; pachd takes pings from every 5 s on.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # A refused connection is tried anew at each attempt, not after gRPC's own growing pause.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+]
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Head:
+    """A branch's head: the commit's ID, whether it is finished, and with what error, ``""`` for none."""
+
+    commit: str
+    finished: bool
+    error: str
+
+
+class PachdClient:
+    """Calls pachd about one repo. It may be used from many threads."""
+
+    def __init__(self, pachd: Pachd, repo: RepoBranch) -> None:
+        self._pachd = pachd
+        self._where = f"{pachd.address} (--pachd-address)"
+        self._repo = pfs.Repo(name=repo.repo, type="user", project=pfs.Project(name=repo.project))
+        self._shown = f"{repo.project}/{repo.repo}"
+        self._channel = _channel(pachd)
+
+    def probe(self, branch: str) -> None:
+        """Ask for the branch; raises SyncError where pachd, the repo or the branch cannot be reached."""
+        self._call(PROBE_SECONDS, lambda api: api.inspect_branch(branch=self._branch(branch)))
+
+    def head(self, branch: str) -> Head | None:
+        """Return the branch's head, None where the branch does not exist or has no commit."""
+        try:
+            found = self._call(CALL_SECONDS, lambda api: api.inspect_branch(branch=self._branch(branch)))
+        except SyncError as error:
+            if error.reason is Reason.BUCKET_NOT_FOUND:
+                return None
+            raise
+        return self.commit(found.head.id) if found.head and found.head.id else None
+
+    def commit(self, commit: str) -> Head:
+        """Return how far a commit is."""
+        return _head(self._call(CALL_SECONDS, lambda api: api.inspect_commit(commit=self._commit(commit))))
+
+    def list_files(self, commit: str, prefix: str) -> dict[str, There]:
+        """Return all files by key under the directory ``prefix`` (``""``: the whole commit), with their hashes."""
+
+        def walk(api: pfs.ApiStub) -> dict[str, There]:
+            found: dict[str, There] = {}
+            for info in api.walk_file(file=self._file(commit, prefix)):
+                if info.file_type == pfs.FileType.FILE:
+                    found[info.file.path.removeprefix("/")] = There(info.size_bytes, info.hash.hex() or None)
+                if len(found) >= MAX_FILES:
+                    raise SyncError(Reason.SERVER_ERROR, f"{self._shown}:/{prefix} holds {MAX_FILES} files or more.")
+            return found
+
+        try:
+            return self._call(STREAM_SECONDS, walk)
+        except SyncError as error:
+            if error.reason is Reason.BUCKET_NOT_FOUND and "does not contain" in error.message:
+                return {}
+            raise
+
+    def file_at(self, commit: str, directory: str) -> str | None:
+        """Return the file, if any, that stands where ``directory`` or one above it would have to be."""
+        elements = directory.split("/")
+        for depth in range(1, len(elements) + 1):
+            candidate = "/".join(elements[:depth])
+            if candidate and self._is_file(commit, candidate):
+                return candidate
+        return None
+
+    def read(self, commit: str, key: str, size: int) -> Iterator[bytes]:
+        """Yield the content of a file of about ``size`` bytes; raises BucketNotFound where it is not there."""
+        return self._stream(size, lambda api: api.get_file(file=self._file(commit, key)))
+
+    def tar(self, commit: str, prefix: str, size: int) -> Iterator[bytes]:
+        """Yield a tar archive of all under the directory ``prefix``, about ``size`` bytes of content, as one stream."""
+        return self._stream(size, lambda api: api.get_file_tar(file=self._file(commit, prefix)))
+
+    def modify(self, commit: str, requests: Iterable[pfs.ModifyFileRequest], size: int) -> None:
+        """Send one stream of changes to an open commit; it is never sent twice. About ``size`` bytes of content."""
+
+        def whole() -> Iterator[pfs.ModifyFileRequest]:
+            yield pfs.ModifyFileRequest(set_commit=self._commit(commit))
+            yield from requests
+
+        try:
+            self._api(_stream_seconds(size)).modify_file(whole())
+        except grpc.RpcError as error:
+            raise self._classified(error) from error
+
+    def put(self, commit: str, path: str, content: bytes) -> None:
+        """Put a file of ``content`` in place of what is at the absolute ``path``."""
+        pieces = range(0, len(content), MESSAGE_BYTES)
+        self.modify(
+            commit,
+            [
+                pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path)),
+                *(
+                    pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=content[start : start + MESSAGE_BYTES]))
+                    for start in pieces
+                ),
+            ],
+            len(content),
+        )
+
+    @contextmanager
+    def open_commit(self, branch: str, description: str, size: int) -> Iterator[str]:
+        """Start a commit on the branch, which is made where it is missing, and finish it after the block.
+
+        It is dropped where the block fails: a commit that is finished would be seen. ``size`` is the bytes expected.
+
+        Raises:
+            SyncError: CommitFailed where it cannot be started, as while somebody else has the head open, or finished.
+        """
+        commit = self._start(branch, description)
+        try:
+            yield commit
+        except BaseException:
+            with suppress(SyncError):
+                self.drop(commit)
+            raise
+        self._finish(commit, size)
+
+    def drop(self, commit: str) -> None:
+        """Remove a commit, which puts its branch's head back."""
+        self._call(CALL_SECONDS, lambda api: api.drop_commit(commit=self._commit(commit), recursive=True))
+
+    def delete_branch(self, branch: str) -> None:
+        """Remove a branch and its commits, from the last to the first; it is fine if there is none."""
+        if self.head(branch) is None:
+            return
+        last = pfs.Commit(repo=self._repo, branch=self._branch(branch))
+        commits = self._call(
+            CALL_SECONDS, lambda api: [info.commit.id for info in api.list_commit(repo=self._repo, to=last)]
+        )
+        self._call(CALL_SECONDS, lambda api: api.delete_branch(branch=self._branch(branch), force=True))
+        for commit in commits:
+            self.drop(commit)
+
+    def _start(self, branch: str, description: str) -> str:
+        try:
+            started = self._call(
+                CALL_SECONDS, lambda api: api.start_commit(branch=self._branch(branch), description=description)
+            )
+        except SyncError as error:
+            raise self._commit_failed("started", branch, error) from error
+        return str(started.id)
+
+    def _finish(self, commit: str, size: int) -> None:
+        """Finish the commit and wait until it is FINISHED, when its error is known."""
+        try:
+            self._call(CALL_SECONDS, lambda api: api.finish_commit(commit=self._commit(commit)))
+        except SyncError as error:
+            # An answer that was lost on its way makes the second try fail on what the first has done.
+            if error.reason is not Reason.SERVER_ERROR or not self._is_finishing(commit):
+                raise self._commit_failed("finished", commit, error) from error
+        info = self._call(
+            _stream_seconds(size),
+            lambda api: api.inspect_commit(commit=self._commit(commit), wait=pfs.CommitState.FINISHED),
+        )
+        if info.error:
+            raise SyncError(
+                Reason.COMMIT_FAILED, f"Commit {commit} of {self._shown} finished with an error: {info.error}"
+            )
+
+    def _is_finishing(self, commit: str) -> bool:
+        info = self._call(CALL_SECONDS, lambda api: api.inspect_commit(commit=self._commit(commit)))
+        return bool(info.finishing and info.finishing.year > 1970)
+
+    def _is_file(self, commit: str, key: str) -> bool:
+        try:
+            info = self._call(CALL_SECONDS, lambda api: api.inspect_file(file=self._file(commit, key)))
+        except SyncError as error:
+            if error.reason is Reason.BUCKET_NOT_FOUND:
+                return False
+            raise
+        return bool(info.file_type == pfs.FileType.FILE)
+
+    def _stream(self, size: int, request: Callable[[pfs.ApiStub], Iterator[Any]]) -> Iterator[bytes]:
+        """Yield a stream's bytes; what was read cannot be read again, so it is not tried twice."""
+        try:
+            for piece in request(self._api(_stream_seconds(size))):
+                yield piece.value
+        except grpc.RpcError as error:
+            raise self._classified(error) from error
+
+    def _call(self, seconds: float, call: Callable[[pfs.ApiStub], _Result]) -> _Result:
+        """Return the answer of a call that may be made twice, each try within ``seconds``."""
+        pause = BACKOFF_SECONDS
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return call(self._api(seconds))
+            except grpc.RpcError as error:
+                if attempt == ATTEMPTS or not _may_pass(error):
+                    raise self._classified(error) from error
+            time.sleep(pause)
+            pause *= 2
+        raise AssertionError("the last attempt returns or raises")
+
+    def _api(self, seconds: float) -> pfs.ApiStub:
+        return pfs.ApiStub(limited(self._channel, seconds, self._pachd.token))
+
+    def _classified(self, error: grpc.RpcError) -> SyncError:
+        reason, message = classify(error, self._where, self._shown)
+        return SyncError(reason, message)
+
+    def _commit_failed(self, verb: str, what: str, error: SyncError) -> SyncError:
+        if error.reason is not Reason.SERVER_ERROR:
+            return error
+        return SyncError(Reason.COMMIT_FAILED, f"{what!r} of {self._shown}: a commit cannot be {verb}: {error.message}")
+
+    def _branch(self, branch: str) -> pfs.Branch:
+        return pfs.Branch(repo=self._repo, name=branch)
+
+    def _commit(self, commit: str) -> pfs.Commit:
+        return pfs.Commit(repo=self._repo, id=commit)
+
+    def _file(self, commit: str, key: str) -> pfs.File:
+        return pfs.File(commit=self._commit(commit), path=f"/{key}")
+
+
+def classify(error: Any, where: str, repo: str) -> tuple[Reason, str]:
+    """Return the reason and the message for what gRPC raised on a call to ``where`` about ``repo`` (pure)."""
+    code, text = error.code(), _one_line(error.details())
+    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED) or "not authorized" in text:
+        return Reason.ACCESS_DENIED, (
+            f"{where} refuses the token for {repo} ({text}); check PACHYDERM_TOKEN, or AWS_ACCESS_KEY_ID in its place."
+        )
+    if code is grpc.StatusCode.UNAVAILABLE:
+        found = tls_failure(text, where, "--pachd-address")
+        return found or (Reason.PACHD_UNREACHABLE, f"pachd does not answer at {where}; are host and port right? {text}")
+    if code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
+        return Reason.PACHD_UNREACHABLE, f"{where} did not answer in time ({text}); is it a pachd, and is it well?"
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return Reason.PACHD_UNREACHABLE, f"{where} answers, but not as pachd 2.8 or newer does ({text})."
+    if code is grpc.StatusCode.NOT_FOUND:
+        return (
+            Reason.BUCKET_NOT_FOUND,
+            f"{where} has no such thing in {repo} ({text}); create its repo and branch first.",
+        )
+    return Reason.SERVER_ERROR, f"{where} fails on {repo} ({code.name}: {text}); look at pachd's log."
+
+
+def _may_pass(error: Any) -> bool:
+    """Tell whether a second try may do better: pachd was not reached, and not for its certificate; or its database was
+    too busy and has done nothing.
+    """
+    if ROLLED_BACK in (error.details() or ""):
+        return True
+    return error.code() is grpc.StatusCode.UNAVAILABLE and tls_failure(_one_line(error.details()), "", "") is None
+
+
+def _one_line(details: str | None) -> str:
+    """Return the start of what pachd says; a panic's stack would follow."""
+    return " ".join((details or "no details").split("\ngoroutine")[0].split())[:400]
+
+
+def _head(info: Any) -> Head:
+    # Unset timestamps read as 1970.
+    return Head(info.commit.id, bool(info.finished and info.finished.year > 1970), info.error)
+
+
+def _stream_seconds(size: int) -> float:
+    return STREAM_SECONDS + size / SLOWEST_RATE
+
+
+def _channel(pachd: Pachd) -> grpc.Channel:
+    """Return a channel; gRPC always checks certificates, so a relay does without where that is asked for."""
+    if not pachd.tls:
+        return grpc.insecure_channel(pachd.address, options=_OPTIONS)
+    if not pachd.verify_tls:
+        options = [*_OPTIONS, ("grpc.default_authority", pachd.address)]
+        return grpc.insecure_channel(relay(pachd), options=options)
+    ca_file, pair = pachd.ca_file, pachd.client_pair
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=_bytes(ca_file or _bundled_cas()),
+        private_key=_bytes(pair.key) if pair else None,
+        certificate_chain=_bytes(pair.certificate) if pair else None,
+    )
+    return grpc.secure_channel(pachd.address, credentials, options=_OPTIONS)
+
+
+def _bundled_cas() -> str:
+    import certifi  # noqa: PLC0415 - Few need it.
+
+    return certifi.where()
+
+
+def _bytes(path: str) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123 - A path of the settings, as text.
+        return file.read()
