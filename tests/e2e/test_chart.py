@@ -14,7 +14,7 @@ from tests.e2e.conftest import RESTRICTED, OwnSyncs
 from tests.e2e.target import DEFINITION, OPERATOR_NAMESPACE, Target, uninstall_operator, wait_for_operator
 from tests.e2e.test_seed import BOOKS, stored
 
-RELEASE = "s3sync"
+RELEASE = "s3sync-operator"
 HELM_SECONDS = 180
 
 

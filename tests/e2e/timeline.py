@@ -1,6 +1,6 @@
 """Where the time from `kubectl apply` to Ready goes, from the API server's audit log and the job's report; pure."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,6 @@ class Moments:
     pod_created: float
     process_ended: float
     pod_ended: float
-    tfjob_ended: float
     ready: float
 
 
@@ -33,44 +32,37 @@ def moments(entries: Iterable[Entry], namespace: str, sync: str, job: str, proce
     """
     mine = [entry for entry in entries if entry.get("objectRef", {}).get("namespace") == namespace]
     pod = f"{job}-worker-0"
-
-    def last(verb: str, resource: str, name: str, *, subresource: str | None = None, before: float = 1e12) -> float:
-        return _only(mine, max, verb, resource, name, subresource, before)
-
-    pod_ended = _only(mine, min, "patch", "pods", pod, "status", 1e12, after=process_ended)
     return Moments(
-        applied=last("create", "pachydermsyncs", sync),
-        tfjob_created=last("create", "tfjobs", job),
-        pod_created=last("create", "pods", pod),
+        applied=_first(mine, "create", "pachydermsyncs", sync),
+        tfjob_created=_first(mine, "create", "tfjobs", job),
+        pod_created=_first(mine, "create", "pods", pod),
         process_ended=process_ended,
-        pod_ended=pod_ended,
-        tfjob_ended=_only(mine, min, "update", "tfjobs", job, "status", 1e12, after=pod_ended),
-        ready=last("patch", "pachydermsyncs", sync, subresource="status"),
+        pod_ended=_first(mine, "patch", "pods", pod, "status", after=process_ended),
+        ready=max(_all(mine, "patch", "pachydermsyncs", sync, "status")),
     )
 
 
-def _only(
-    entries: list[Entry],
-    choose: Callable[[list[float]], float],
-    verb: str,
-    resource: str,
-    name: str,
-    subresource: str | None,
-    before: float,
-    after: float = 0,
+def _first(
+    entries: list[Entry], verb: str, resource: str, name: str, subresource: str | None = None, after: float = 0
 ) -> float:
+    found = [when for when in _all(entries, verb, resource, name, subresource) if when >= after]
+    if not found:
+        raise IncompleteError(f"no {verb} of {resource}/{name} {subresource or ''} after its process ended")
+    return min(found)
+
+
+def _all(entries: list[Entry], verb: str, resource: str, name: str, subresource: str | None) -> list[float]:
     found = [
-        ended
+        seconds(entry["stageTimestamp"])
         for entry in entries
         if (entry["verb"], entry["objectRef"]["resource"]) == (verb, resource)
         and entry["objectRef"].get("subresource") == subresource
         and entry["objectRef"].get("name", name) == name
-        and after <= (ended := seconds(entry["stageTimestamp"])) <= before
         and entry.get("responseStatus", {}).get("code", 500) < 300
     ]
     if not found:
         raise IncompleteError(f"no {verb} of {resource}/{name} {subresource or ''} in the audit log")
-    return choose(found)
+    return found
 
 
 def seconds(text: str) -> float:
@@ -92,8 +84,7 @@ def split(at: Moments, steps: Mapping[str, float]) -> dict[str, float]:
         "image start": process_began - at.pod_created,
         **steps,
         "pod's end → API": at.pod_ended - at.process_ended,
-        "pod → TFJob": at.tfjob_ended - at.pod_ended,
-        "status": at.ready - at.tfjob_ended,
+        "status": at.ready - at.pod_ended,
     }
 
 
@@ -109,7 +100,6 @@ WHO = {
     "list": "Pachyderm",
     "verify": "TensorFlow and Pachyderm",
     "pod's end → API": "kubelet, containerd",
-    "pod → TFJob": "training-operator",
     "status": "this operator",
 }
 
