@@ -46,6 +46,7 @@ class Metrics:
         Info("s3sync_build", "Version of the operator.", registry=registry).info({"version": __version__})
         self._make_queue(registry)
         self._make_runs(registry)
+        self._make_reports(registry)
         self._make_requests(registry)
         self.last_resync = Gauge(
             "s3sync_last_successful_resync_timestamp_seconds",
@@ -107,6 +108,10 @@ class Metrics:
             registry=registry,
             buckets=_SECONDS_TO_A_DAY,
         )
+        for result in ("succeeded", "failed"):
+            self._run_seconds.labels(result)
+
+    def _make_reports(self, registry: CollectorRegistry) -> None:
         self._files = Counter(
             "s3sync_job_files",
             "Files of the jobs' reports by outcome: verified, failed, unfinished (the job ended before).",
@@ -124,8 +129,6 @@ class Metrics:
             self._files.labels(outcome)
         for outcome in ("verified", "unverified"):
             self._bytes.labels(outcome)
-        for result in ("succeeded", "failed"):
-            self._run_seconds.labels(result)
 
     def _make_requests(self, registry: CollectorRegistry) -> None:
         self._kubernetes = Counter(
