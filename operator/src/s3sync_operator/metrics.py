@@ -8,11 +8,23 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, Info, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from s3sync_operator import __version__
 from s3sync_operator.api import ConditionType, Phase, Reason, Status
 from s3sync_operator.report import JOB_REASONS, Report
+
+# Else each counter and histogram has a second series for when it began, which the process' start tells as well.
+disable_created_metrics()
 
 OTHER = "Other"
 """Stands for any reason that neither the operator nor s3sync-job knows: foreign images may report what they like."""
