@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -67,7 +68,7 @@ class Bench:
         def put(name: str) -> None:
             self.s3.put_object(Bucket=f"master.{self.repo}", Key=name, Body=body)
 
-        alone = [timed(lambda n=n: put(f"closed/{n}")) for n in range(CLOSED_PUTS)]
+        alone = [timed(partial(put, f"closed/{n}")) for n in range(CLOSED_PUTS)]
         self.numbers["PUT on a closed head"] = median(alone)
         with ThreadPoolExecutor(THREADS) as pool:
             together = timed(lambda: list(pool.map(put, [f"closed/t{n}" for n in range(CLOSED_PUTS)])))
@@ -77,10 +78,8 @@ class Bench:
         """PUTs into one open commit: the cost of the n-th, and of closing it."""
         commit = self.pachd.start(self.pachd.branch(self.repo, "open"))
         bucket, body = f"{commit.id}.open.{self.repo}", os.urandom(SMALL_BYTES)
-        times = [
-            timed(lambda n=n: self.s3.put_object(Bucket=bucket, Key=f"open/{n}", Body=body))
-            for n in range(max(OPEN_PUTS))
-        ]
+        put = partial(self.s3.put_object, Bucket=bucket, Body=body)
+        times = [timed(partial(put, Key=f"open/{n}")) for n in range(max(OPEN_PUTS))]
         for number in OPEN_PUTS:
             window = times[max(number - 3, 0) : number + 2]
             self.numbers[f"PUT no. {number:3} into an open commit"] = median(window)
@@ -104,11 +103,14 @@ class Bench:
             staging = self.pachd.branch(self.repo, f"stream-{count}")
             commit = self.pachd.start(staging)
             steps = [add(f"/stream/{n:05}", content[:-8] + n.to_bytes(8, "big")) for n in range(count)]
-            self.numbers[f"a stream of {count} small files"] = timed(lambda s=steps, c=commit: self.pachd.modify(c, s))
-            self.numbers[f"finishing it, {count} files"] = timed(lambda c=commit: self.pachd.finish(c))
-            self.numbers[f"walking {count} files"] = timed(lambda c=commit: self.pachd.walk(c))
+            self.numbers[f"a stream of {count} small files"] = timed(partial(self.pachd.modify, commit, steps))
+            self.numbers[f"finishing it, {count} files"] = timed(partial(self.pachd.finish, commit))
+            self.numbers[f"walking {count} files"] = timed(partial(self.pachd.walk, commit))
             self.listing(commit, staging.name, count)
             self.publish(commit, count)
+            one_more = self.pachd.start(staging)
+            self.pachd.modify(one_more, [add("/one-more", content)])
+            self.numbers[f"finishing one file more, on top of {count}"] = timed(partial(self.pachd.finish, one_more))
 
     def listing(self, commit: Message, branch: str, count: int) -> None:
         """List over S3."""

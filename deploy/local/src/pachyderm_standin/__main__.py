@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pachyderm_standin.app import Settings, running
+from pachyderm_standin.costs import PRESETS
 
 PR_SET_PDEATHSIG = 1
 
@@ -41,6 +42,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--auth-token-file", type=Path, help="turn Pachyderm's auth on: a file with one valid token a line"
     )
     parser.add_argument("--commit-latency", type=_seconds, default=0.0, help="seconds that a commit takes to finish")
+    parser.add_argument(
+        "--costs", choices=PRESETS, default="none", help="let things take as long as on a real Pachyderm, modelled"
+    )
     parser.add_argument("--remove-data-dir", action="store_true", help="remove the data folder in the end")
     parser.add_argument("--outlive-parent", action="store_true", help="go on when the starting process ends")
     return parser.parse_args(argv)
@@ -77,6 +81,7 @@ def read_settings(args: argparse.Namespace) -> Settings:
         grpc_port=args.grpc_port,
         tokens=_read_tokens(args.auth_token_file) if args.auth_token_file else None,
         commit_latency=args.commit_latency,
+        costs=PRESETS[args.costs],
         tls_cert=args.tls_cert,
         tls_key=args.tls_key,
     )

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from pachyderm_standin.blobs import BlobStore
 from pachyderm_standin.control import control_app
+from pachyderm_standin.costs import FREE, Costs, Meter
 from pachyderm_standin.faults import Faults
 from pachyderm_standin.finisher import Finisher
 from pachyderm_standin.gateway import Gateway
@@ -40,6 +41,7 @@ class Settings:
     grpc_port: int = 0
     tokens: frozenset[str] | None = None
     commit_latency: float = 0
+    costs: Costs = FREE
     tls_cert: Path | None = None
     tls_key: Path | None = None
 
@@ -77,10 +79,11 @@ def _gateway(settings: Settings) -> Gateway:
 
     def seconds(commit: Commit) -> float:
         bucket = canonical_bucket(commit.branch, commit.repo.name, commit.repo.project)
-        return settings.commit_latency + faults.effects("", Route("FinishingCommit", bucket)).latency
+        modelled = settings.costs.finishing(len(commit.changes), len(pfs.tree(commit).paths))
+        return settings.commit_latency + modelled + faults.effects("", Route("FinishingCommit", bucket)).latency
 
     blobs, authenticator = BlobStore(settings.data_dir), Authenticator(settings.tokens)
-    return Gateway(pfs, blobs, Finisher(pfs, seconds), authenticator, faults)
+    return Gateway(pfs, blobs, Finisher(pfs, seconds), authenticator, faults, Meter(settings.costs))
 
 
 def _tls(settings: Settings) -> tuple[ssl.SSLContext | None, Tls | None]:

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from pachyderm_standin.blobs import BlobStore
+from pachyderm_standin.costs import Meter
 from pachyderm_standin.faults import Faults
 from pachyderm_standin.finisher import Finisher
 from pachyderm_standin.model import (
@@ -54,6 +55,7 @@ class Gateway:
     finisher: Finisher
     authenticator: Authenticator
     faults: Faults = field(default_factory=Faults)
+    meter: Meter = field(default_factory=Meter)
     counts: RequestCounts = field(default_factory=RequestCounts)
     outage_until: float = 0
 
@@ -105,9 +107,14 @@ class Gateway:
 
     async def opened(self, ref: CommitRef) -> tuple[Commit, Tree]:
         """Give the commit that `ref` points at and its files, once it is readable."""
-        commit = self.pfs.pick(ref)
+        return await self.opened_commit(self.pfs.pick(ref))
+
+    async def opened_commit(self, commit: Commit) -> tuple[Commit, Tree]:
+        """Give a commit's files, once it is readable; an open one takes longer the more it was written to."""
         await self.finisher.wait(commit)
         self.pfs.check_readable(commit)
+        if not commit.finishing:
+            await self.meter.work(self.meter.costs.composing(commit.writes))
         return commit, self.pfs.tree(commit)
 
     async def inspect(self, ref: CommitRef, path: str) -> tuple[Commit, File]:

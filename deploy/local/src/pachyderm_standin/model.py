@@ -226,7 +226,8 @@ class Origin(StrEnum):
 class Commit:
     """A commit: what it changes, on top of which parent, and how far it has come.
 
-    `size` (bytes) is known from then on that it is finishing. A dropped one is in no repo any more.
+    `size` (bytes) is known from then on that it is finishing; `writes` counts how many times it was written to. A
+    dropped one is in no repo any more.
     """
 
     id: str
@@ -240,6 +241,7 @@ class Commit:
     finished: datetime | None = None
     error: str = ""
     size: int = 0
+    writes: int = 0
     dropped: bool = False
     children: list["Commit"] = field(default_factory=list, repr=False)
     changes: dict[str, File | None] = field(default_factory=dict)
@@ -548,6 +550,7 @@ class Pfs:
             commit.tree, base.tree = base.tree, None
         tree = self.tree(commit)
         changes = write(tree) if callable(write) else write
+        commit.writes += 1
         commit.changes.update(changes)
         tree.apply(changes)
 

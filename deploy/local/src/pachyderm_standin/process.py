@@ -26,7 +26,8 @@ class StandinProcess(Control):
     """A running stand-in: a context manager that starts it, waits until it listens, and stops it.
 
     It also ends with the thread that started it. `data_dir` is a temporary folder of its own if not given, removed in
-    the end. `tokens` turn Pachyderm's auth on; `commit_latency` is in seconds; `tls` are PEM files, certificates and
+    the end. `tokens` turn Pachyderm's auth on; `commit_latency` is in seconds; `costs` is
+    `pachyderm` to let things take as long as there; `tls` are PEM files, certificates and
     key. Raises `StandinError`.
     """
 
@@ -40,6 +41,7 @@ class StandinProcess(Control):
         grpc_port: int = 0,
         tokens: Sequence[str] = (),
         commit_latency: float = 0,
+        costs: str = "none",
         tls: tuple[Path, Path] | None = None,
         outlive_parent: bool = False,
         stderr: IO[bytes] | None = None,
@@ -49,6 +51,7 @@ class StandinProcess(Control):
         self._flags += [f"--grpc-port={grpc_port}"]
         self._flags += [f"--tls-cert={tls[0]}", f"--tls-key={tls[1]}"] if tls else []
         self._flags += [f"--commit-latency={commit_latency}"]
+        self._flags += [f"--costs={costs}"]
         self._flags += ["--outlive-parent"] if outlive_parent else []
         self._tokens = tokens
         self._stderr = stderr

@@ -50,6 +50,7 @@ class Call:
             raise CallError(_code(effects.status.code), details)
         if not operation:
             self.effects = effects
+            await self.gateway.meter.delay(self.gateway.meter.costs.call)
         return effects
 
     def lose_answer(self) -> None:
@@ -59,21 +60,25 @@ class Call:
 
     async def cut(self, answers: AsyncIterator[Message]) -> AsyncIterator[Message]:
         """Pass answers on until as many bytes have gone out as a rule lets through."""
-        sent = 0
+        sent, tab = 0, self.gateway.meter.tab()
         async for answer in answers:
-            sent += len(bytes(answer))
+            size = len(bytes(answer))
+            await tab.add(self._cost_of_answer(size))
+            sent += size
             self.gateway.check_up()
             if self.effects.cut and sent > (self.effects.cut_after or 0):
                 raise ConnectionResetError("a fault rule cut the stream")
             yield answer
+        await tab.pay()
         self.lose_answer()
+
+    def _cost_of_answer(self, size: int) -> float:
+        costs = self.gateway.meter.costs
+        return size * costs.read_byte if self.operation.startswith("GetFile") else costs.list_entry
 
     async def opened(self, message: Message) -> tuple[Commit, Tree]:
         """Give a commit and its files, once it is readable."""
-        commit = self.pick(read_commit(message))
-        await self.gateway.finisher.wait(commit)
-        self.gateway.pfs.check_readable(commit)
-        return commit, self.gateway.pfs.tree(commit)
+        return await self.gateway.opened_commit(self.pick(read_commit(message)))
 
     def pick(self, ref: CommitRef) -> Commit:
         """Find a commit, with the real server's words where there is none."""

@@ -26,6 +26,8 @@ class _Incoming:
         self._file = ("", "")
         self._writer: BlobWriter | None = None
         self._cut_after = -1
+        self._tab = call.gateway.meter.tab()
+        self._costs = call.gateway.meter.costs
         self.operations: list[Operation] = []
         self.received = 0
 
@@ -62,6 +64,7 @@ class _Incoming:
         else:
             writer.write(data)
         self.received += len(data)
+        await self._tab.add(len(data) * self._costs.write_byte)
 
     async def _writer_of(self, path: str, datum: str) -> BlobWriter:
         if self._writer and self._file == (path, datum):
@@ -69,6 +72,7 @@ class _Incoming:
         self.close_file()
         effects = await self._call.suffer(self._bucket, path, "AddFile")
         self._cut_after = (effects.cut_after or 0) if effects.cut else -1
+        await self._tab.add(self._costs.write_file)
         self._file = (path, datum)
         self._writer = self._call.gateway.blobs.writer(effects.store_flip_at)
         return self._writer
@@ -77,6 +81,13 @@ class _Incoming:
         _, tree = await self._call.opened(body.src.commit)
         files = copied(tree, body.src.path, body.dst, body.datum or DEFAULT_DATUM)
         self.operations.append(Copy(files, body.append))
+        await self._tab.add(len(files) * self._costs.copy_file)
+
+    async def finish(self) -> None:
+        """Close the last file, and pay for the stream."""
+        self.close_file()
+        await self._tab.add(self._costs.write)
+        await self._tab.pay()
 
     def close_file(self) -> None:
         if self._writer:
@@ -101,7 +112,7 @@ async def modify_file(call: Call, requests: AsyncIterator[Message]) -> Message:
             await incoming.take(request)
             if effects.cut and incoming.received > (effects.cut_after or 0):
                 raise ConnectionResetError("a fault rule cut the stream")
-        incoming.close_file()
+        await incoming.finish()
     finally:
         incoming.discard()
     await _write(call, ref, Draft(incoming.operations), join=join)

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from pachyderm_standin import xml
 from pachyderm_standin.blobs import flipped
+from pachyderm_standin.costs import Meter
 from pachyderm_standin.gateway import Gateway
 from pachyderm_standin.model import Commit, File, PfsError
 from pachyderm_standin.names import clean_path
@@ -137,6 +138,8 @@ async def _serve(
     except RangeError as error:
         bounds = {} if error.overlaps else {"Content-Range": f"bytes */{file.size}"}
         return web.Response(status=416, text=f"{error}\n", headers=bounds)
+    meter, wanted = gateway.meter, 0 if request.raw.method == "HEAD" else span.length
+    await meter.work(meter.costs.looking(file.size, span.start, wanted))
     pieces = gateway.blobs.read(file, span.start, span.length)
     beginning = next(pieces, b"")
     headers |= {
@@ -145,23 +148,28 @@ async def _serve(
     }
     if span.partial:
         headers["Content-Range"] = f"bytes {span.start}-{span.start + span.length - 1}/{file.size}"
-    return await _send(request, span, chain([beginning], pieces), headers)
+    return await _send(request, span, chain([beginning], pieces), headers, meter)
 
 
-async def _send(request: S3Request, span: Span, pieces: Iterator[bytes], headers: dict[str, str]) -> web.StreamResponse:
+async def _send(
+    request: S3Request, span: Span, pieces: Iterator[bytes], headers: dict[str, str], meter: Meter
+) -> web.StreamResponse:
     response = web.StreamResponse(status=206 if span.partial else 200, headers=headers)
     response.content_length = span.length
     await response.prepare(request.raw)
     if request.raw.method != "HEAD":
-        await _send_body(request, response, span, pieces)
+        await _send_body(request, response, span, pieces, meter)
     await response.write_eof()
     return response
 
 
-async def _send_body(request: S3Request, response: web.StreamResponse, span: Span, pieces: Iterator[bytes]) -> None:
+async def _send_body(
+    request: S3Request, response: web.StreamResponse, span: Span, pieces: Iterator[bytes], meter: Meter
+) -> None:
     limit = request.effects.cut_limit(span.length)
-    position = 0
+    position, tab = 0, meter.tab()
     for whole in pieces:
+        await tab.add(len(whole) * meter.costs.read_byte)
         piece = flipped(whole, span.start + position, request.effects.flip_at)[: limit - position]
         await response.write(piece)
         position += len(piece)

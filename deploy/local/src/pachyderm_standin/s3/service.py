@@ -43,6 +43,18 @@ OPERATIONS: dict[str, Operation] = {
     "ListMultipartUploads": multipart.list_uploads,
 }
 
+WRITES = {
+    "PutObject",
+    "CopyObject",
+    "DeleteObject",
+    "DeleteObjects",
+    "CreateMultipartUpload",
+    "UploadPart",
+    "CompleteMultipartUpload",
+    "AbortMultipartUpload",
+}
+"""Operations that write into a commit, each of them paid for as one."""
+
 
 @dataclass(frozen=True)
 class S3Service:
@@ -86,7 +98,14 @@ class S3Service:
         request.signing = self.gateway.authenticator.authenticate(request.signed, datetime.now(UTC))
         if route.error:
             raise S3Error(route.error)
+        await self._charge(request)
         return await OPERATIONS[route.operation](self.gateway, request)
+
+    async def _charge(self, request: S3Request) -> None:
+        meter = self.gateway.meter
+        await meter.delay(meter.costs.request)
+        if request.route.operation in WRITES:
+            await meter.work(meter.costs.writing(request.raw.content_length or 0))
 
     async def _suffer(self, request: S3Request) -> None:
         effects = request.effects
