@@ -45,13 +45,13 @@ class RealCluster(Cluster):
 
     def import_image(self, archive: Path) -> None:
         """Import an image archive (docker or OCI) into the node; raises ComponentError with what containerd says."""
-        self._run(import_command([archive]))
+        self._run(import_command([archive]), f"{archive} could not be imported")
 
     def tag_image(self, image: str, other: str) -> None:
         """Give an image of the node a second reference; raises ComponentError with what containerd says."""
-        self._run(tag_command(image, other))
+        self._run(tag_command(image, other), f"{image} could not be given the reference {other}")
 
-    def _run(self, command: list[str]) -> None:
+    def _run(self, command: list[str], trouble: str) -> None:
         self.check()
         ran = subprocess.run(
             command,
@@ -62,7 +62,7 @@ class RealCluster(Cluster):
             check=False,
         )
         if ran.returncode:
-            raise ComponentError(f"{' '.join(command)}: {ran.stderr.strip()}")
+            raise ComponentError(f"{trouble}: {ran.stderr.strip()}")
 
     def restart_kubelet(self) -> None:
         """Stop the kubelet and start it again, as an upgrade of the node does; return when the node is Ready again."""
