@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,9 @@ import pytest
 
 from s3sync_local.errors import LocalClusterError
 from tests.e2e import explain
-from tests.e2e import target as targets
 from tests.e2e.target import (
-    OPERATOR_NAMESPACE,
     Given,
+    Progress,
     Target,
     given_target,
     install_operator,
@@ -78,26 +78,29 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 @pytest.fixture(scope="session")
 def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """The cluster and the Pachyderm under test."""
-    option = request.config.getoption
-    if kubeconfig := option("--kubeconfig"):
-        given = Given(
-            kubeconfig,
-            s3_endpoint=option("--s3-endpoint"),
-            s3_endpoint_here=option("--s3-endpoint-here"),
-            operator_image=option("--operator-image"),
-            job_image=option("--job-image"),
-            token=os.environ.get("PACHYDERM_TOKEN", ""),
-        )
-        request.session.stash[TARGET] = given_target(given)
-        yield request.session.stash[TARGET]
-        return
     show = request.config.get_terminal_writer().line
     try:
-        with own_target(tmp_path_factory.mktemp("cluster") / "state", lambda text: show(f"==> {text}")) as own:
-            request.session.stash[TARGET] = own
-            yield own
+        with _target(request.config, tmp_path_factory, lambda text: show(f"==> {text}")) as found:
+            request.session.stash[TARGET] = found
+            yield found
     except LocalClusterError as error:
-        pytest.exit(f"the cluster cannot be had: {error}", returncode=1)
+        pytest.exit(f"the cluster cannot be used: {error}", returncode=1)
+
+
+def _target(
+    config: pytest.Config, tmp_path_factory: pytest.TempPathFactory, progress: Progress
+) -> AbstractContextManager[Target]:
+    if not config.getoption("--kubeconfig"):
+        return own_target(tmp_path_factory.mktemp("cluster") / "state", progress)
+    given = Given(
+        config.getoption("--kubeconfig"),
+        s3_endpoint=config.getoption("--s3-endpoint"),
+        s3_endpoint_here=config.getoption("--s3-endpoint-here"),
+        operator_image=config.getoption("--operator-image"),
+        job_image=config.getoption("--job-image"),
+        token=os.environ.get("PACHYDERM_TOKEN", ""),
+    )
+    return nullcontext(given_target(given))
 
 
 @pytest.fixture(scope="session")
@@ -165,6 +168,3 @@ def syncs(target: Target, operator: Path, namespace: str, s3: Any) -> Iterator[O
     target.kubectl("delete", "ps3", "--all", "-n", namespace, "--timeout=60s", timeout=90)
     for bucket in made.buckets:
         empty_and_delete(s3, bucket)
-
-
-__all__ = ["OPERATOR_NAMESPACE", "targets"]

@@ -13,7 +13,7 @@ import yaml
 
 from pachyderm_standin.control_client import Control, RemoteControl
 from s3sync_local.binaries import find_kubectl
-from s3sync_local.errors import KubectlError
+from s3sync_local.errors import KubectlError, LocalClusterError
 from s3sync_local.images import JOB, OPERATOR, STANDIN, build_images
 from s3sync_local.realnode import RealCluster
 from tests.support.s3 import s3_client
@@ -27,6 +27,10 @@ KUBECTL_SECONDS = 60.0
 ANY_KEY = "any-pair-of-equal-keys"
 
 Progress = Callable[[str], None]
+
+
+class InUseError(LocalClusterError):
+    """The given cluster lacks what the tests need, or has what they would remove."""
 
 
 class Cluster(Protocol):
@@ -100,9 +104,11 @@ class Given:
 
 
 def given_target(given: Given) -> Target:
-    """Return the target that a user's cluster and Pachyderm are."""
+    """Return the target that a user's cluster and Pachyderm are; raises InUseError where the tests could do harm."""
+    cluster = GivenCluster(given.kubeconfig)
+    _require_unused(cluster)
     return Target(
-        cluster=GivenCluster(given.kubeconfig),
+        cluster=cluster,
         kubeconfig=given.kubeconfig,
         endpoint=given.s3_endpoint,
         endpoint_here=given.s3_endpoint_here or given.s3_endpoint,
@@ -112,6 +118,18 @@ def given_target(given: Given) -> Target:
         token=given.token,
         suffix=f"-{uuid.uuid4().hex[:6]}",
     )
+
+
+def _require_unused(cluster: Cluster) -> None:
+    if not cluster.kubectl("get", "crd", "tfjobs.kubeflow.org", "--ignore-not-found"):
+        raise InUseError("the cluster has no tfjobs.kubeflow.org; install Kubeflow's training-operator first")
+    found = cluster.kubectl(
+        "get", f"crd/{DEFINITION}", f"namespace/{OPERATOR_NAMESPACE}", "-o", "name", "--ignore-not-found"
+    )
+    if found:
+        raise InUseError(
+            f"the cluster has {', '.join(found.split())} already; the tests would take away what others use"
+        )
 
 
 @contextlib.contextmanager

@@ -10,20 +10,21 @@ from pathlib import Path
 from s3sync_local import sandbox
 from s3sync_local.errors import LocalClusterError, MissingToolError
 from s3sync_local.gobuild import Progress
-from s3sync_local.images import build_images
+from s3sync_local.images import JOB, OPERATOR, build_images
 from s3sync_local.realnode import ensure_programs, missing_packages
 
 ROOT = Path(__file__).resolve().parents[4]
 TESTS = "tests/e2e"
 APT_SECONDS = 900
-GIVEN = ("s3_endpoint", "s3_endpoint_here", "operator_image", "job_image")
-NEEDED = {"s3_endpoint": "S3_ENDPOINT", "operator_image": "OPERATOR_IMAGE", "job_image": "JOB_IMAGE"}
+GIVEN = {"s3_endpoint": "", "s3_endpoint_here": "", "operator_image": OPERATOR, "job_image": JOB}
+"""What can be given besides a kubeconfig, with what is taken where it is not."""
 ANNOUNCEMENT = """\
 The end-to-end tests run on the cluster of {kubeconfig} and the Pachyderm at {s3_endpoint}.
 They create, and remove in the end:
   in the cluster    namespace s3sync-system with the operator ({operator_image}),
                     the definition pachydermsyncs.sync.pachyderm.io, cluster roles named s3sync-*,
-                    namespaces s3sync-e2e-*, and syncs with their TFJobs there and in namespace kubeflow
+                    namespaces s3sync-e2e-*, and syncs with their TFJobs ({job_image}) there,
+                    in namespace kubeflow and in namespace default
   in Pachyderm      repos whose names end in a random suffix
 They stop before they begin where the definition or namespace s3sync-system is there already.
 """
@@ -60,10 +61,13 @@ def _pytest(arguments: Sequence[str]) -> list[str]:
 
 
 def _on_given(options: argparse.Namespace, arguments: Sequence[str]) -> int:
-    values = {name: getattr(options, name) for name in GIVEN}
-    absent = [variable for name, variable in NEEDED.items() if not values[name]]
-    if absent:
-        raise MissingToolError(f"with KUBECONFIG, `make e2e` needs {', '.join(absent)} as well; see CONTRIBUTING.md")
+    values = {name: getattr(options, name) or default for name, default in GIVEN.items()}
+    if not options.kubeconfig.is_file():
+        raise MissingToolError(f"KUBECONFIG is {options.kubeconfig}, which is no file; name the cluster's kubeconfig")
+    if not values["s3_endpoint"]:
+        raise MissingToolError(
+            "`make e2e KUBECONFIG=…` needs S3_ENDPOINT too, the gateway as the cluster's pods reach it"
+        )
     sys.stdout.write(ANNOUNCEMENT.format(kubeconfig=options.kubeconfig, **values))
     sys.stdout.flush()
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value]
