@@ -13,6 +13,7 @@ import pytest
 
 from pachyderm_standin.__main__ import main
 from pachyderm_standin.process import StandinError, StandinProcess
+from tests.support.pachd import Pachd
 from tests.support.s3 import RawS3
 
 PATIENCE_SECONDS = 20.0
@@ -101,11 +102,31 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path, capsys: Any) -> None:
     assert "--host/--port: cannot listen" in message
 
 
+def test_a_port_that_is_taken_for_grpc_is_told(tmp_path: Path, capsys: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main([f"--data-dir={tmp_path}", f"--grpc-port={port}", "--outlive-parent"]) == 1
+    message = capsys.readouterr().err
+    assert f"{port}" in message
+    assert "--grpc-port" in message
+
+
+def test_grpc_listens_where_it_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with StandinProcess(grpc_port=port) as standin:
+        assert standin.pachd_address == f"grpc://127.0.0.1:{port}"
+        assert Pachd(standin.pachd_address).client.get_version().major == 2
+
+
 @pytest.mark.parametrize(
     ("flags", "complaint"),
     [
         (["--auth-token-file=/no/such/file"], "--auth-token-file: cannot read /no/such/file"),
         (["--data-dir=/proc/no"], "--data-dir: cannot make /proc/no"),
+        (["--tls-cert=/no/such/file"], "--tls-cert and --tls-key go together"),
+        (["--tls-cert=/no/such/file", "--tls-key=/no/such/key"], "--tls-cert/--tls-key: cannot use /no/such/file"),
+        ([f"--tls-cert={__file__}", f"--tls-key={__file__}"], "give PEM files that match"),
     ],
 )
 def test_a_flag_that_cannot_be_used_is_named(tmp_path: Path, capsys: Any, flags: list[str], complaint: str) -> None:
@@ -113,7 +134,7 @@ def test_a_flag_that_cannot_be_used_is_named(tmp_path: Path, capsys: Any, flags:
     assert complaint in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("flag", ["--port=65536", "--port=x", "--commit-latency=-1", "--commit-latency=x"])
+@pytest.mark.parametrize("flag", ["--port=65536", "--port=x", "--commit-latency=-1", "--commit-latency=x", "--costs=x"])
 def test_a_value_out_of_bounds_is_refused(capsys: Any, flag: str) -> None:
     with pytest.raises(SystemExit):
         main(["--data-dir=/tmp", flag])

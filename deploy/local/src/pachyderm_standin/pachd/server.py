@@ -200,7 +200,7 @@ async def start_server(gateway: Gateway, address: str, tls: Tls | None = None) -
     try:
         port = _bind(server, address, tls)
     except RuntimeError as error:
-        raise OSError(f"gRPC: {error}") from error
+        raise OSError(f"--grpc-port: {address} is taken, or not of this machine") from error
     await server.start()
     return server, port
 
