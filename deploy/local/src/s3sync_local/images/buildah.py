@@ -86,6 +86,8 @@ class Builder:
         self._storage = Storage(root, driver(root))
         (root / "policy.json").write_text(json.dumps(POLICY))
         (root / "registries.conf").write_text("")
+        # The host's storage.conf may name other drivers and mount programs.
+        (root / "storage.conf").write_text(f'[storage]\ndriver = "{self._storage.driver}"\n')
 
     def load(self, archive: Path, reference: str) -> None:
         """Take an image from an archive, to build others on."""
@@ -102,8 +104,8 @@ class Builder:
         self._run(f"writing {reference}", "push", self._storage.policy_flag(), reference, target)
 
     def _run(self, what: str, *arguments: str) -> None:
-        # The host's storage.conf may name other drivers and mount programs.
-        env = {"CONTAINERS_STORAGE_CONF": "/dev/null", "TMPDIR": str(self._storage.root)}
+        root = self._storage.root
+        env = {"CONTAINERS_STORAGE_CONF": str(root / "storage.conf"), "TMPDIR": str(root)}
         commands.run(self._storage.command(*arguments), log=self._log, what=what, progress=self._progress, env=env)
 
 
