@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,16 @@ import pytest
 from botocore.config import Config
 
 from pachyderm_standin.process import StandinProcess
+from tests.support.pachd import Message, Pachd
 
 REPOSITORY = Path(__file__).parents[2]
 SCHEMA = json.loads((REPOSITORY / "tests/golden/report/schema.json").read_text())
 COMMAND = str(Path(sys.executable).parent / "s3sync-job")
 RUN_SECONDS = 90
+CLIENTS = ("file_io", "minio", "pfs")
+MANIFEST = "/.s3sync/manifest.json"
+STAGING = "s3sync-0123456789abcdef"
+"""The staging branches of all runs of a test, as the operator names them; a worker's index follows."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,10 @@ class Ended:
     def verdicts(self) -> dict[str, str]:
         return {failure["path"]: failure["verdict"] for failure in self.report["failures"]}
 
+    @property
+    def counts(self) -> dict[str, int]:
+        return dict(self.report["files"])
+
 
 def ended(code: int, output: bytes, errors: bytes) -> Ended:
     """Return the run, its report being the last line; fails if that is none, or its exit code is not the process's."""
@@ -56,6 +65,7 @@ class Job:
     standin: StandinProcess
     bucket: str
     directory: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, files: Mapping[str, bytes]) -> None:
         """Put files under the working directory."""
@@ -66,7 +76,7 @@ class Job:
 
     def environment(self, **changes: str) -> dict[str, str]:
         """Return the environment of a run: nothing of this process's but the PATH."""
-        return {"PATH": "/usr/bin:/bin", "S3_ENDPOINT": self.standin.host_port, "S3_USE_HTTPS": "0", **changes}
+        return {"PATH": "/usr/bin:/bin", "S3_ENDPOINT": self.standin.endpoint, **self.variables, **changes}
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a run and return its process."""
@@ -87,6 +97,47 @@ class Job:
                 process.kill()
                 raise
         return ended(process.returncode, output, errors)
+
+    def stage(self, client: str, *arguments: str, base: str | None = None, **environment: str) -> Ended:
+        """Run to the end as one worker of an atomic sync, on top of the branch's head."""
+        return self.run(
+            *("-i", "in", "--client", client, "--staging-branch", STAGING),
+            *("--base-commit", self.head() if base is None else base),
+            *arguments,
+            PACHD_ADDRESS=self.standin.pachd_address,
+            **environment,
+        )
+
+    @property
+    def pachd(self) -> Pachd:
+        """A gRPC client of the stand-in."""
+        return Pachd(self.standin.pachd_address)
+
+    def branch(self, name: str = "master") -> Message:
+        """Name a branch of the bucket's repo."""
+        return self.pachd.branch(self.bucket.partition(".")[2], name)
+
+    def head(self, name: str = "master") -> str:
+        """Return the ID of the commit at a branch's head."""
+        return str(self.pachd.head(self.branch(name)).id)
+
+    def commit(self, files: Mapping[str, bytes]) -> None:
+        """Put files into the branch in one commit, by gRPC."""
+        self.pachd.commit(self.branch(), {f"/{key}": content for key, content in files.items()})
+
+    def staged(self, worker: int = 0) -> dict[str, bytes]:
+        """Return what a worker's staging branch holds, but for its manifest."""
+        commit = self.pachd.head(self.branch(f"{STAGING}-w{worker}"))
+        files = self.pachd.files(commit)
+        return {path.removeprefix("/"): content for path, content in files.items() if path != MANIFEST}
+
+    def manifest(self, worker: int = 0) -> Any:
+        """Return the manifest of a worker's staging branch."""
+        return json.loads(self.pachd.read(self.pachd.head(self.branch(f"{STAGING}-w{worker}")), MANIFEST))
+
+    def branches(self) -> set[str]:
+        """Return the names of the repo's branches."""
+        return {info.branch.name for info in self.pachd.api.list_branch(repo=self.branch().repo)}
 
     @property
     def s3(self) -> Any:
@@ -123,6 +174,7 @@ def job(standin: StandinProcess, tmp_path: Path, bucket_names: Callable[[], str]
     job = Job(standin, bucket_names(), tmp_path)
     job.s3.create_bucket(Bucket=job.bucket)
     yield job
+    standin.begin_outage(0)
     standin.clear_faults()
 
 

@@ -31,7 +31,7 @@ class Tally:
         self._update(lambda counts: replace(counts, total_files=files, total_bytes=size))
 
     def enter(self, phase: str) -> None:
-        """Note that files are now being ``copied`` or ``verified``."""
+        """Note that files are now being ``copied`` or ``verified``, or ``""`` for neither."""
         with self._lock:
             self._phase = phase
 

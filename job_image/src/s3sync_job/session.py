@@ -104,6 +104,8 @@ class Session:
 
     def print_contents(self, transport: Transport, place: Place, files: Sequence[PlannedFile]) -> None:
         """Print what the repo holds as the seed's script does, whatever bytes it is."""
+        # No line of progress may come between the pieces of one file's.
+        self.tally.enter("")
         for file in files:
             directory, _, name = f"s3://{place.bucket}/{file.key}".rpartition("/")
             self.console.write(f"printing {name} in {directory}  as string: >>".encode())
