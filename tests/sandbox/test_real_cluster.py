@@ -35,17 +35,18 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
 def server(cluster: RealCluster) -> str:
     """Run a web server behind Service `hello`, and return its pod's name."""
     probe = {"httpGet": {"path": "/", "port": 8000}, "periodSeconds": 1}
-    pod = _pod("hello", ["python3", "-c", HELLO], readinessProbe=probe)
+    # A pod finds its own name in its own hosts file, so the Service has another.
+    pod = _pod("web", ["python3", "-c", HELLO], readinessProbe=probe)
     service = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": "hello"},
-        "spec": {"selector": {"app": "hello"}, "ports": [{"port": 80, "targetPort": 8000}]},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8000}]},
     }
     cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all([pod, service]))
-    cluster.wait_for("pod/hello", "Ready", seconds=60)
+    cluster.wait_for("pod/web", "Ready", seconds=60)
     _wait_until_it_answers(_address(cluster, "hello"))
-    return "hello"
+    return "web"
 
 
 def test_the_node_is_ready_and_all_controllers_work(cluster: RealCluster) -> None:
@@ -70,8 +71,9 @@ def test_a_name_outside_of_the_cluster_does_not_exist(cluster: RealCluster, serv
         _python(cluster, server, RESOLVE, "pachd.example.com")
 
 
-def test_this_process_reaches_services_by_their_address(cluster: RealCluster, server: str) -> None:
-    with urllib.request.urlopen(_address(cluster, server), timeout=10) as answer:
+@pytest.mark.usefixtures("server")
+def test_this_process_reaches_services_by_their_address(cluster: RealCluster) -> None:
+    with urllib.request.urlopen(_address(cluster, "hello"), timeout=10) as answer:
         assert answer.status == 200
 
 
