@@ -24,7 +24,7 @@ from s3sync_operator.api import ConditionType, Phase, Reason, Status
 from s3sync_operator.report import JOB_REASONS, Report
 
 # Else each counter and histogram has a second series for when it began, which the process' start tells as well.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 OTHER = "Other"
 """Stands for any reason that neither the operator nor s3sync-job knows: foreign images may report what they like."""
