@@ -58,17 +58,17 @@ class Call:
         if self.effects.lose_answer:
             raise ConnectionResetError("a fault rule lost the answer")
 
-    async def cut(self, answers: AsyncIterator[Message]) -> AsyncIterator[Message]:
-        """Pass answers on until as many bytes have gone out as a rule lets through."""
+    async def cut(self, answers: AsyncIterator[Message]) -> AsyncIterator[bytes]:
+        """Pass answers on, encoded, until as many bytes have gone out as a rule lets through."""
         sent, tab = 0, self.gateway.meter.tab()
         async for answer in answers:
-            size = len(bytes(answer))
-            await tab.add(self._cost_of_answer(size))
-            sent += size
+            encoded = bytes(answer)
+            await tab.add(self._cost_of_answer(len(encoded)))
+            sent += len(encoded)
             self.gateway.check_up()
             if self.effects.cut and sent > (self.effects.cut_after or 0):
                 raise ConnectionResetError("a fault rule cut the stream")
-            yield answer
+            yield encoded
         await tab.pay()
         self.lose_answer()
 

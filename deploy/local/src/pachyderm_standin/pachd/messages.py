@@ -1,7 +1,7 @@
 """Between the file system's words and the messages of Pachyderm's API."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -99,6 +99,18 @@ def commit_message(commit: Commit) -> Message:
     return pfs.Commit(repo=repo_message(commit.repo), id=commit.id)
 
 
+class EncodedCommit(pfs.Commit):  # type: ignore[misc] # betterproto has no types here.
+    """Names a commit, encoded once: a walk names it with each of its files, and encoding it takes the most time."""
+
+    def __init__(self, commit: Commit) -> None:
+        super().__init__(repo=repo_message(commit.repo), id=commit.id)
+        self.__dict__["_encoded"] = super().__bytes__()
+
+    def __bytes__(self) -> bytes:
+        encoded: bytes = self.__dict__["_encoded"]
+        return encoded
+
+
 def commit_info(commit: Commit) -> Message:
     """Write a commit; what is unset is left out, which the SDK reads as 1970."""
     times = {"started": commit.started, "finishing": commit.finishing, "finished": commit.finished}
@@ -127,16 +139,23 @@ def _details(commit: Commit) -> Message:
     return pfs.CommitInfoDetails(size_bytes=commit.size, compacting_time=nothing, validating_time=nothing)
 
 
-def file_info(commit: Commit, entry: Entry) -> Message:
-    """Write a file or directory of a commit."""
+def file_infos(commit: Commit, entries: Iterable[Entry]) -> Iterator[Message]:
+    """Write files and directories of a commit."""
+    name = EncodedCommit(commit)
     times = {"committed": commit.finishing} if commit.finishing else {}
-    return pfs.FileInfo(
-        file=pfs.File(commit=commit_message(commit), path=entry.path, datum=entry.datum),
-        file_type=pfs.FileType.DIR if entry.path.endswith("/") else pfs.FileType.FILE,
-        size_bytes=entry.size,
-        hash=entry.hash,
-        **times,
-    )
+    for entry in entries:
+        yield pfs.FileInfo(
+            file=pfs.File(commit=name, path=entry.path, datum=entry.datum),
+            file_type=pfs.FileType.DIR if entry.path.endswith("/") else pfs.FileType.FILE,
+            size_bytes=entry.size,
+            hash=entry.hash,
+            **times,
+        )
+
+
+def file_info(commit: Commit, entry: Entry) -> Message:
+    """Write one file or directory of a commit."""
+    return next(file_infos(commit, [entry]))
 
 
 def listed_branches(repo: Repo, *, reverse: bool) -> Sequence[Branch]:

@@ -54,8 +54,8 @@ async def list_file(call: Call, request: Message) -> AsyncIterator[Message]:
         and entry.path != below
         and is_child(parent, entry.path)
     ]
-    for entry in _page(children, request):
-        yield messages.file_info(commit, entry)
+    for info in messages.file_infos(commit, _page(children, request)):
+        yield info
 
 
 async def walk_file(call: Call, request: Message) -> AsyncIterator[Message]:
@@ -65,8 +65,8 @@ async def walk_file(call: Call, request: Message) -> AsyncIterator[Message]:
     found = entries_at(tree, path, call.gateway.blobs.hash)
     if not found and path:
         raise NotFoundError(f"commit/{commit.id} does not contain item: ({path})")
-    for entry in _page(found, request):
-        yield messages.file_info(commit, entry)
+    for info in messages.file_infos(commit, _page(found, request)):
+        yield info
 
 
 def _page(entries: Sequence[Entry], request: Message) -> Iterator[Entry]:
@@ -87,8 +87,8 @@ async def glob_file(call: Call, request: Message) -> AsyncIterator[Message]:
     if request.is_set("path_range"):
         raise not_modelled("path ranges")
     commit, tree = await call.opened(request.commit)
-    for entry in match_entries(tree, _clean(request.pattern), call.gateway.blobs.hash):
-        yield messages.file_info(commit, entry)
+    for info in messages.file_infos(commit, match_entries(tree, _clean(request.pattern), call.gateway.blobs.hash)):
+        yield info
 
 
 async def diff_file(call: Call, request: Message) -> AsyncIterator[Message]:

@@ -93,7 +93,7 @@ class PachdService:
                 for name, (kind, run) in UNARY.items()
             },
             **{
-                name: grpc.unary_stream_rpc_method_handler(self._streaming(name, run), kind.FromString, bytes)
+                name: grpc.unary_stream_rpc_method_handler(self._streaming(name, run), kind.FromString)
                 for name, (kind, run) in STREAMING.items()
             },
             **{
@@ -133,8 +133,8 @@ class PachdService:
 
         return handle
 
-    def _streaming(self, name: str, run: Streaming) -> Callable[[Message, Context], AsyncIterator[Message]]:
-        async def handle(request: Message, context: Context) -> AsyncIterator[Message]:
+    def _streaming(self, name: str, run: Streaming) -> Callable[[Message, Context], AsyncIterator[bytes]]:
+        async def handle(request: Message, context: Context) -> AsyncIterator[bytes]:
             call = self._begin(name)
             try:
                 self._admit(call, context)
