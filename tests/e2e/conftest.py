@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from s3sync_local.errors import LocalClusterError
 from tests.e2e import explain
 from tests.e2e.target import (
+    DEFINITION,
     Given,
     Progress,
     Target,
@@ -125,8 +126,6 @@ def namespace(target: Target) -> Iterator[str]:
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}}
     target.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
     target.kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=30s")
-    if target.token:
-        create_secret(target, name, SECRET, target.token)
     yield name
     target.kubectl("delete", "namespace", name, "--wait=false")
 
@@ -140,12 +139,13 @@ def s3(target: Target) -> Iterator[Any]:
 
 
 class OwnSyncs(Syncs):
-    """Syncs of one test; their repos are removed after it where the Pachyderm is somebody's."""
+    """Syncs of one test, which remembers what it applies."""
 
     def __init__(self, target: Target, namespace: str) -> None:
         super().__init__(target, namespace, target.endpoint)
         self.target = target
         self.buckets: list[str] = []
+        self.names_made: list[str] = []
 
     def apply(self, name: str | None = None, **spec: Any) -> str:
         """Apply a sync and return its name, which its repo has too."""
@@ -154,17 +154,36 @@ class OwnSyncs(Syncs):
             spec = {"secretRef": {"name": SECRET}} | spec
         parts = (spec.get("branch", "master"), spec.get("repo", name), spec.get("project", ""))
         self.buckets.append(".".join(filter(None, parts)))
+        self.names_made.append(name)
         return super().apply(name, **spec)
 
 
 @pytest.fixture
-def syncs(target: Target, operator: Path, namespace: str, s3: Any) -> Iterator[OwnSyncs]:
-    """Syncs of one test in a namespace of its own, with the operator installed."""
-    made = OwnSyncs(target, namespace)
-    yield made
+def syncs_in(target: Target, s3: Any) -> Iterator[Callable[[str], OwnSyncs]]:
+    """Makes the syncs of a namespace; in the end no fault is left, nor a repo in a Pachyderm that is somebody's."""
+    made: list[OwnSyncs] = []
+
+    def syncs_of(namespace: str) -> OwnSyncs:
+        if target.token:
+            create_secret(target, namespace, SECRET, target.token)
+        made.append(OwnSyncs(target, namespace))
+        return made[-1]
+
+    yield syncs_of
     if target.control:
         target.control.clear_faults()
         return
-    target.kubectl("delete", "ps3", "--all", "-n", namespace, "--timeout=60s", timeout=90)
-    for bucket in made.buckets:
-        empty_and_delete(s3, bucket)
+    for each in made:
+        # A sync that is still there would write its repo again.
+        if target.kubectl("get", "crd", DEFINITION, "--ignore-not-found"):
+            each.kubectl("delete", "ps3", *each.names_made, "--ignore-not-found", "--cascade=foreground", timeout=120)
+        if target.token:
+            each.kubectl("delete", "secret", SECRET, "--ignore-not-found")
+        for bucket in each.buckets:
+            empty_and_delete(s3, bucket)
+
+
+@pytest.fixture
+def syncs(operator: Path, namespace: str, syncs_in: Callable[[str], OwnSyncs]) -> OwnSyncs:
+    """Syncs of one test in a namespace of its own, with the operator installed."""
+    return syncs_in(namespace)

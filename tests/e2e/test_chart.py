@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +66,10 @@ def helm(target: Target, operator: Path, tmp_path: Path) -> Iterator[Helm]:
 
 
 def test_the_chart_installs_upgrades_and_leaves_definition_and_syncs(
-    helm: Helm, target: Target, namespace: str, s3: Any
+    helm: Helm, target: Target, namespace: str, syncs_in: Callable[[str], OwnSyncs], s3: Any
 ) -> None:
     helm.install()
-    syncs = OwnSyncs(target, namespace)
+    syncs = syncs_in(namespace)
     name = syncs.apply()
     status = syncs.wait_ready(name)
     assert stored(s3, f"master.{name}") == BOOKS

@@ -1,6 +1,7 @@
 """One operator for one namespace, without any cluster role."""
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.e2e.test_seed import BOOKS, stored
 
 
 @pytest.fixture
-def namespaced(target: Target, operator: Path, tmp_path: Path) -> Any:
+def namespaced(target: Target, operator: Path, tmp_path: Path) -> Iterator[Path]:
     """The overlay `namespaced` in place of the operator for the whole cluster."""
     uninstall_operator(target, operator)
     folder = tmp_path / "namespaced"
@@ -22,16 +23,16 @@ def namespaced(target: Target, operator: Path, tmp_path: Path) -> Any:
 
 
 def test_a_sync_in_the_operators_namespace_ends_verified_without_cluster_roles(
-    target: Target, namespaced: Path, s3: Any
+    target: Target, namespaced: Path, syncs_in: Callable[[str], OwnSyncs], s3: Any
 ) -> None:
     for kind in ("clusterroles", "clusterrolebindings"):
         names = [item["metadata"]["name"] for item in json.loads(target.kubectl("get", kind, "-o", "json"))["items"]]
         assert not [name for name in names if "s3sync" in name]
-    syncs = OwnSyncs(target, OPERATOR_NAMESPACE)
+    syncs = syncs_in(OPERATOR_NAMESPACE)
     name = syncs.apply()
     syncs.wait_ready(name)
     assert stored(s3, f"master.{name}") == BOOKS
-    elsewhere = OwnSyncs(target, "default")
+    elsewhere = syncs_in("default")
     unseen = elsewhere.apply()
     second = syncs.apply(repo=name, branch="second")
     syncs.wait_ready(second)

@@ -1,6 +1,7 @@
 """The steps that the example's document gave, on the operator that came of it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ def stored(s3: Any, bucket: str) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def kubeflow(target: Target, operator: Path, s3: Any) -> OwnSyncs:
+def kubeflow(operator: Path, syncs_in: Callable[[str], OwnSyncs]) -> OwnSyncs:
     """Syncs in the namespace of the example, which the cluster has."""
-    return OwnSyncs(target, "kubeflow")
+    return syncs_in("kubeflow")
 
 
 def test_the_seeds_steps_lead_from_nothing_to_two_books_in_the_repo(
