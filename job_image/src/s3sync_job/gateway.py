@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import botocore.exceptions
 import botocore.parsers
 import botocore.session
-import urllib3.exceptions
+import urllib3
 from botocore.config import Config
 
 from s3sync_job.compare import There
@@ -52,6 +52,9 @@ class GatewayClient:
     def __init__(self, gateway: Gateway) -> None:
         self._where = f"{gateway.endpoint} (S3_ENDPOINT)"
         patience = (gateway.request_timeout_msec or PROBE_SILENCE_MSEC) / 1000
+        if not gateway.verify_tls:
+            # Whoever asked for that need not be told with every request.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         session = botocore.session.Session()
         session.set_credentials(gateway.access_key, gateway.secret_key, gateway.session_token)
         self._quick = _client(session, gateway, read_timeout=min(patience, PROBE_SILENCE_MSEC / 1000), attempts=2)

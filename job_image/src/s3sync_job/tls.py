@@ -9,6 +9,7 @@ _CAUSES = (
     ("certificate is not yet valid", "is not yet valid; compare the clocks"),
     ("Hostname mismatch", "is for another host; use a host name that it is for"),
     ("IP address mismatch", "is for another host; use a host name that it is for"),
+    ("doesn't match", "is for another host; use a host name that it is for"),
     ("is not in peer certificate", "is for another host; use a host name that it is for"),
     ("Hostname Verification Check failed", "is for another host; use a host name that it is for"),
     ("self-signed certificate", "is signed by a CA that is not trusted; name its file in S3_CA_FILE"),
