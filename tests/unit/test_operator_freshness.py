@@ -60,7 +60,7 @@ def test_the_watch_has_caught_up_once_it_has_delivered_the_first_listing() -> No
     watch = fresh()
     watch.delivered("early", "5")
     assert not watch.caught_up
-    watch.expect([("early", "5"), ("a", "7"), ("b", "9")])
+    watch.expect([("early", "5"), ("a", "7"), ("b", "9")], now=1)
     assert not watch.caught_up
     watch.delivered("a", "7")
     watch.delivered("b", "8")
@@ -71,15 +71,22 @@ def test_the_watch_has_caught_up_once_it_has_delivered_the_first_listing() -> No
 
 def test_a_watch_with_nothing_to_deliver_has_caught_up_with_the_first_listing_and_stays_so() -> None:
     watch = fresh()
-    watch.expect([])
-    watch.expect([("a", "7")])
+    watch.expect([], now=1)
+    watch.expect([("a", "7")], now=2)
     assert watch.caught_up
 
 
 def test_what_was_deleted_before_the_watch_began_is_not_waited_for() -> None:
     watch = fresh()
-    watch.expect([("seen-going", "7"), ("gone", "8")])
+    watch.expect([("seen-going", "7"), ("gone", "8")], now=1)
     watch.delivered("seen-going", "9", deleted=True)
     assert not watch.caught_up
     watch.compare([], now=60)
     assert watch.caught_up
+
+
+def test_the_first_listing_is_a_sign_of_life() -> None:
+    watch = fresh()
+    watch.expect([], now=100)
+    assert watch.complaint(now=279) is None
+    assert "could not be listed" in (watch.complaint(now=281) or "")

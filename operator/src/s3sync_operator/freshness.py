@@ -37,9 +37,10 @@ class Freshness:
         if self._awaited:
             self._awaited.pop(uid, None)
 
-    def expect(self, listed: Iterable[tuple[Uid, str]]) -> None:
+    def expect(self, listed: Iterable[tuple[Uid, str]], now: float) -> None:
         """Take the first listing: the watch has caught up once all of it has come; later ones change nothing."""
         if self._awaited is None:
+            self._compared = now
             self._awaited = {uid: int(version) for uid, version in listed if self._seen.get(uid, 0) < int(version)}
 
     def compare(self, listed: Iterable[tuple[Uid, str]], now: float) -> list[Uid]:

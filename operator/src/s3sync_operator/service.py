@@ -119,7 +119,7 @@ class Service:
                 while (found := await self._list()) is None:
                     await asyncio.sleep(pause)
                     pause *= 2
-                self.freshness.expect(_versions(found))
+                self.freshness.expect(_versions(found), time.monotonic())
 
     async def _list(self) -> list[dict[str, Any]] | None:
         """Return all syncs, or None where no namespace could be listed: one without rights must not take the others
@@ -150,7 +150,7 @@ class Service:
         found = await self._list()
         if found is None:
             return
-        self.freshness.expect(_versions(found))
+        self.freshness.expect(_versions(found), time.monotonic())
         missed = set(self.freshness.compare(_versions(found), time.monotonic()))
         for metadata in (item["metadata"] for item in found):
             if metadata["uid"] in missed:
