@@ -1,8 +1,11 @@
 """Writing over gRPC: one stream of steps, all of which are taken or none."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
+import grpc
 import pytest
 from pachyderm_sdk.api import pfs
 
@@ -284,3 +287,54 @@ def test_a_copy_outlives_its_source(pachd: Pachd, master: Message, repo: str) ->
     pachd.api.delete_branch(branch=staging)
     pachd.api.drop_commit(commit=source, recursive=True)
     assert pachd.read(commit, "/file") == b"x" * 2_000_000
+
+
+# Several at a time, and those that end early.
+
+
+def test_streams_of_several_workers_meet_in_one_open_commit(pachd: Pachd, master: Message) -> None:
+    commit = pachd.start(master)
+    with ThreadPoolExecutor(4) as workers:
+        list(
+            workers.map(
+                lambda worker: pachd.modify(commit, [add(f"/{worker}/{number}", b"x") for number in range(25)]),
+                range(4),
+            )
+        )
+    assert pachd.finish(commit).details.size_bytes == 100
+    assert len([path for path in pachd.walk(commit) if not path.endswith("/")]) == 100
+
+
+def test_workers_publish_all_their_branches_in_one_commit(pachd: Pachd, master: Message, repo: str) -> None:
+    staged = [pachd.commit(pachd.branch(repo, f"worker-{n}"), {f"/from-{n}": b"x", "/both": b"x"}) for n in range(2)]
+    commit = pachd.start(master)
+    pachd.modify(commit, [copy(source, "/", "/") for source in staged])
+    assert pachd.finish(commit).error == ""
+    assert pachd.files(commit) == {"/both": b"x", "/from-0": b"x", "/from-1": b"x"}
+
+
+def test_a_stream_that_its_client_gives_up_writes_nothing(pachd: Pachd, master: Message) -> None:
+    commit = pachd.start(master)
+
+    def steps() -> Iterator[Message]:
+        yield add("/half", b"x" * 1_000_000)
+        raise OSError("the disk is gone")
+
+    with pytest.raises(grpc.RpcError):
+        pachd.modify(commit, steps())
+    pachd.modify(commit, [add("/whole", b"x")])
+    pachd.finish(commit)
+    assert list(pachd.files(commit)) == ["/whole"]
+
+
+def test_a_wait_ends_at_its_deadline_and_harms_nothing(pachd: Pachd, master: Message) -> None:
+    commit = pachd.start(master)
+    # The SDK's calls take no time limit; those of its channel do.
+    inspect = pachd.client._channel.unary_unary(
+        "/pfs_v2.API/InspectCommit",
+        request_serializer=pfs.InspectCommitRequest.SerializeToString,
+        response_deserializer=pfs.CommitInfo.FromString,
+    )
+    with refused("DEADLINE_EXCEEDED"):
+        inspect(pfs.InspectCommitRequest(commit=commit, wait=pfs.CommitState.FINISHED), timeout=0.5)
+    assert pachd.finish(commit).error == ""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import grpc
@@ -63,8 +64,8 @@ class Pachd:
         self.modify(commit, steps)
 
     def modify(self, commit: Message, steps: Iterable[Message]) -> None:
-        """Send one stream of steps."""
-        self.api.modify_file(iter([pfs.ModifyFileRequest(set_commit=commit), *steps]))
+        """Send one stream of steps, each as it comes."""
+        self.api.modify_file(chain([pfs.ModifyFileRequest(set_commit=commit)], steps))
 
     def commit(self, branch: Message, files: Mapping[str, bytes], description: str = "") -> Message:
         """Write files in a commit of their own, and wait until it is finished."""
