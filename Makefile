@@ -45,7 +45,7 @@ verify: .venv/.synced ## Lint, types, architecture; fail if anything generated i
 test: .venv/.synced ## All tests but e2e: unit, job, contract, integration on a real API server.
 	$(BIN)/python -m s3sync_local build
 	$(BIN)/python -m s3sync_local.helm
-	$(BIN)/pytest tests --ignore=tests/e2e
+	$(BIN)/pytest tests --ignore=tests/e2e --ignore=tests/sandbox
 
 unit: .venv/.synced ## The tests that need no server (seconds).
 	$(BIN)/pytest tests/unit
