@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pachyderm_standin.process import StandinProcess
+from tests.support.pachd import Pachd
 from tests.support.s3 import s3_client
 
 ACCESS_KEY = "any-pair-of-equal-keys"
@@ -24,3 +25,9 @@ def s3(standin: StandinProcess) -> Iterator[Any]:
     client = s3_client(standin.endpoint, ACCESS_KEY)
     yield client
     client.close()
+
+
+@pytest.fixture
+def pachd(standin: StandinProcess) -> Pachd:
+    """A client of the stand-in's gRPC API."""
+    return Pachd(standin.pachd_address)
