@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from s3sync_job.cli import build_parser
 from s3sync_job.outcome import ENDINGS, RETRY_FROM, Failure, Reason, Verdict
-from s3sync_job.report import LOG_LINE_LIMIT, TERMINATION_MESSAGE_LIMIT, Counts, Report, failed
+from s3sync_job.report import LOG_LINE_LIMIT, TERMINATION_MESSAGE_LIMIT, Counts, Report, Staged, failed
+from s3sync_job.settings import Verify
 
 GOLDEN = Path(__file__).parents[1] / "golden/report"
 SCHEMA = json.loads((GOLDEN / "schema.json").read_text())
@@ -43,6 +44,30 @@ def test_a_report_fits_schema_and_room_and_counts_what_it_omits(
     assert len(line.encode()) <= limit
     assert "\n" not in line
     assert len(document["failures"]) + document["failuresOmitted"] == len(listed)
+
+
+def test_what_an_atomic_sync_adds_fits_schema_and_room_and_counts_what_it_omits() -> None:
+    skipped = tuple(Failure("ü" * 100, Verdict.ERROR, "x" * 300) for _ in range(40))
+    report = Report(
+        Reason.VERIFIED,
+        "Staged.",
+        0,
+        Counts(unchanged_files=1, unchanged_bytes=2, skipped_files=40, extra_files=3, deleted_files=4),
+        1.5,
+        verification=Verify.CHECKSUM,
+        staged=Staged("s3sync-1-w0", "0" * 32, None),
+        skipped=skipped,
+        would_delete=tuple(f"in/{number}" for number in range(100)),
+    )
+    for limit in (TERMINATION_MESSAGE_LIMIT, LOG_LINE_LIMIT):
+        line = report.line(limit)
+        document = json.loads(line)
+        jsonschema.validate(document, SCHEMA)
+        assert len(line) <= limit
+        assert len(document["skipped"]) + document["skippedOmitted"] == 40
+        assert len(document["dryRun"]["delete"]) + document["dryRun"]["deleteOmitted"] == 100
+    assert (len(document["skipped"]), len(document["dryRun"]["delete"])) == (10, 10)
+    assert document["files"] | {"unchanged": 1, "skipped": 40, "extra": 3, "deleted": 4} == document["files"]
 
 
 def test_a_short_report_keeps_every_failure_and_the_whole_message() -> None:
