@@ -14,7 +14,7 @@ export UV_PYTHON_DOWNLOADS := never
 # A cache on another file system than the tree cannot be linked from; that is no reason for a warning.
 export UV_LINK_MODE ?= $(shell [ "$$(stat -c %d . 2>/dev/null)" = "$$(stat -c %d $${UV_CACHE_DIR:-$$HOME} 2>/dev/null)" ] && echo hardlink || echo copy)
 
-.PHONY: help setup generate verify test unit integration contract demo e2e images sbom reproduce audit bench clean
+.PHONY: help setup generate verify test unit integration contract demo e2e sandbox images sbom reproduce audit bench clean
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ contract: .venv/.synced ## What we hold of Pachyderm, against the stand-in or S3
 
 demo: .venv/.synced ## The main job on a local Kubernetes; KEEP=1 leaves it up until Ctrl-C.
 	@exec $(BIN)/python -m s3sync_local.demo $(if $(KEEP),--keep)
+
+sandbox: .venv/.synced ## What the end-to-end tests run in: no kill leaves anything; what the real node does. As root.
+	$(BIN)/python -m s3sync_local.images build standin pause coredns training-operator
+	$(BIN)/python -m s3sync_local.sandbox -- $(BIN)/python -m pytest tests/sandbox
 
 # Only what is said on the command line counts: a KUBECONFIG that lies in the environment may be anybody's cluster.
 given = $(if $(filter command line,$(origin $(1))),--$(2)='$($(1))')

@@ -11,10 +11,14 @@ from s3sync_local import sandbox
 from s3sync_local.errors import LocalClusterError, MissingToolError
 from s3sync_local.gobuild import Progress
 from s3sync_local.images import JOB, OPERATOR, build_images
-from s3sync_local.realnode import ensure_programs, missing_packages
+from s3sync_local.images.commands import missing_packages as missing_packages_of_images
+from s3sync_local.realnode import ensure_programs
+from s3sync_local.realnode import missing_packages as missing_packages_of_node
 
 ROOT = Path(__file__).resolve().parents[4]
 TESTS = "tests/e2e"
+SANDBOX_TESTS = ("tests/sandbox", "-k", "ready or termination or end_of")
+"""That a kill leaves nothing, at the stage where there is most to leave; `make sandbox` shows it for all."""
 APT_SECONDS = 900
 GIVEN = {"s3_endpoint": "", "s3_endpoint_here": "", "operator_image": OPERATOR, "job_image": JOB}
 """What can be given besides a kubeconfig, with what is taken where it is not."""
@@ -57,7 +61,7 @@ def say(text: str) -> None:
 
 
 def _pytest(arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "-m", "pytest", TESTS, *arguments]
+    return [sys.executable, "-m", "pytest", *arguments]
 
 
 def _on_given(options: argparse.Namespace, arguments: Sequence[str]) -> int:
@@ -71,7 +75,7 @@ def _on_given(options: argparse.Namespace, arguments: Sequence[str]) -> int:
     sys.stdout.write(ANNOUNCEMENT.format(kubeconfig=options.kubeconfig, **values))
     sys.stdout.flush()
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value]
-    command = _pytest([f"--kubeconfig={options.kubeconfig.resolve()}", *flags, *arguments])
+    command = _pytest([TESTS, f"--kubeconfig={options.kubeconfig.resolve()}", *flags, *arguments])
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
@@ -79,12 +83,14 @@ def _on_own(arguments: Sequence[str]) -> int:
     _install_packages(say)
     ensure_programs(say)
     build_images(say)
-    return sandbox.run(_pytest(arguments), cwd=ROOT)
+    code = sandbox.run(_pytest([TESTS, *arguments]), cwd=ROOT)
+    # What was asked for in particular is all that is run.
+    return code or (0 if arguments else sandbox.run(_pytest(SANDBOX_TESTS), cwd=ROOT))
 
 
 def _install_packages(progress: Progress) -> None:
     """Install what is missing of Debian's packages; raises MissingToolError where that takes rights we lack."""
-    packages = missing_packages()
+    packages = sorted({*missing_packages_of_node(), *missing_packages_of_images()})
     if os.geteuid() != 0:
         wanted = f", and apt-get install {' '.join(packages)}" if packages else ""
         raise MissingToolError(f"the end-to-end tests run a kubelet, which takes root{wanted}; run `make e2e` as root")

@@ -23,6 +23,11 @@ CONTAINED = (
 )
 
 
+def missing_packages() -> list[str]:
+    """Return Debian's packages that are to be installed before images can be built, sorted; empty where none is."""
+    return sorted({package for program, package in DEBIAN_PACKAGES.items() if not shutil.which(program)})
+
+
 def require(programs: Iterable[str], uid: int | None = None) -> None:
     """Raise MissingToolError, in one line that says what to install, where a program or root's rights are missing."""
     absent = sorted({DEBIAN_PACKAGES[name] for name in (*programs, "setpriv", "unshare") if not shutil.which(name)})
