@@ -53,6 +53,7 @@ class ChunkHash:
         self._chunk = _blake2b()
         self._size = 0
         self._window = bytes(WINDOW_BYTES)
+        self._finder: CutFinder | None = None
 
     def update(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -81,7 +82,8 @@ class ChunkHash:
         if self._size + len(block) < MIN_CHUNK_BYTES:
             return
         begin = -self._size
-        for offset in (*cut_offsets(self._window, bytes(block)), len(block)):
+        self._finder = self._finder or CutFinder()
+        for offset in (*self._finder.offsets(self._window, bytes(block)), len(block)):
             while offset - begin >= MAX_CHUNK_BYTES:
                 begin += MAX_CHUNK_BYTES
                 yield begin
@@ -90,55 +92,48 @@ class ChunkHash:
                 yield begin
 
 
-def cut_offsets(window: bytes, block: bytes) -> list[int]:
-    """Return the offsets in ``block`` behind which a chunk may end; ``window`` holds the 64 bytes before it.
+class CutFinder:
+    """Finds where chunks may end, with arrays that it makes once: making them anew would take longer than the work.
 
-    The rolling hash rotates by one bit a byte, and 64 rotations are none. So each byte's word is rotated by its place
-    instead, the words of a window then combine by two looks at a running XOR, and the 23 bits to test rotate as well.
+    Only files of a megabyte and more need one, and with it numpy. One thread at a time may use it.
     """
-    tables = _tables()
-    numpy = tables.numpy
-    indices = numpy.frombuffer(window + block, dtype=numpy.uint8) + tables.columns[: WINDOW_BYTES + len(block)]
-    running = tables.words.take(indices)
-    numpy.bitwise_xor.accumulate(running, out=running)
-    hashes = running[WINDOW_BYTES:] ^ running[:-WINDOW_BYTES]
-    hashes &= tables.masks[: len(block)]
-    return [int(offset) + 1 for offset in numpy.flatnonzero(hashes == 0)]
 
-
-@dataclass(frozen=True)
-class _Tables:
-    """Arrays by place modulo 64: the words of all bytes, the place's part of an index into them, the bits to test."""
-
-    numpy: Any
-    words: Any
-    columns: Any
-    masks: Any
-
-
-_made: list[_Tables] = []
-
-
-def _tables() -> _Tables:
-    """Return the tables, made at the first use: only files of a megabyte and more need numpy."""
-    if not _made:
+    def __init__(self) -> None:
         import numpy  # noqa: PLC0415 - It takes 0.1 s to import.
 
         words = numpy.frombuffer(BYTE_HASHES, dtype=">u8").astype(numpy.uint64)
-        places = BLOCK_BYTES // WINDOW_BYTES + 1
-        rotated = [_rotated_right(numpy, words, place) for place in range(WINDOW_BYTES)]
         mask = numpy.array([(1 << CUT_BITS) - 1], dtype=numpy.uint64)
-        masks = [_rotated_right(numpy, mask, place) for place in range(WINDOW_BYTES)]
-        columns = numpy.arange(WINDOW_BYTES, dtype=numpy.uint16) * 256
-        _made.append(
-            _Tables(
-                numpy,
-                numpy.concatenate(rotated),
-                numpy.tile(columns, places),
-                numpy.tile(numpy.concatenate(masks), places),
-            )
-        )
-    return _made[0]
+        places = range(WINDOW_BYTES)
+        repeats = BLOCK_BYTES // WINDOW_BYTES + 1
+        self._numpy: Any = numpy
+        self._words = numpy.concatenate([_rotated_right(numpy, words, place) for place in places])
+        self._masks = numpy.tile(numpy.concatenate([_rotated_right(numpy, mask, place) for place in places]), repeats)
+        self._columns = numpy.tile(numpy.arange(WINDOW_BYTES, dtype=numpy.intp) * 256, repeats)
+        self._indices = numpy.empty(WINDOW_BYTES + BLOCK_BYTES, dtype=numpy.intp)
+        self._hashes = numpy.empty(WINDOW_BYTES + BLOCK_BYTES, dtype=numpy.uint64)
+        self._spare = numpy.empty(WINDOW_BYTES + BLOCK_BYTES, dtype=numpy.uint64)
+
+    def offsets(self, window: bytes, block: bytes) -> list[int]:
+        """Return the offsets in ``block`` behind which a chunk may end; ``window`` holds the 64 bytes before it.
+
+        The rolling hash rotates by one bit a byte, and 64 rotations are none. So each byte's word is rotated by its
+        place instead, windows are put together from halves by plain XOR, and the 23 bits to test rotate as well.
+        """
+        numpy = self._numpy
+        length = WINDOW_BYTES + len(block)
+        indices, hashes, spare = self._indices[:length], self._hashes[:length], self._spare
+        numpy.add(numpy.frombuffer(window + block, dtype=numpy.uint8), self._columns[:length], out=indices)
+        self._words.take(indices, out=hashes, mode="clip")
+        width = 1
+        while width < WINDOW_BYTES:
+            joined = spare[: len(hashes) - width]
+            numpy.bitwise_xor(hashes[width:], hashes[:-width], out=joined)
+            hashes, spare = joined, self._hashes if spare is self._spare else self._spare
+            width *= 2
+        # The first window is the one before the block.
+        tested = spare[: len(block)]
+        numpy.bitwise_and(hashes[1:], self._masks[: len(block)], out=tested)
+        return [int(offset) + 1 for offset in numpy.flatnonzero(tested == 0)]
 
 
 def _rotated_right(numpy: Any, words: Any, bits: int) -> Any:
