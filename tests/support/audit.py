@@ -17,9 +17,9 @@ def entries(cluster: LocalCluster, user: str, since: int = 0) -> Iterator[dict[s
     with cluster.audit_log.open("rb") as log:
         log.seek(since)
         lines = log.read().splitlines(keepends=True)
-    # The last line may be half written.
+    # The last line may be half written, and who is not let in has no name.
     parsed = (json.loads(line) for line in lines if line.endswith(b"\n"))
-    yield from (entry for entry in parsed if entry["user"]["username"] == user)
+    yield from (entry for entry in parsed if entry["user"].get("username") == user)
 
 
 def refused(cluster: LocalCluster, user: str, since: int = 0) -> list[str]:
