@@ -6,6 +6,7 @@ tried again, a few times, only where pachd was not reached (UNAVAILABLE) or has 
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,7 @@ from pachyderm_sdk.api import pfs
 from s3sync_job.compare import There
 from s3sync_job.grpc_limits import limited
 from s3sync_job.outcome import Reason, SyncError
+from s3sync_job.reading import Reader, pieces_of
 from s3sync_job.settings import Pachd, RepoBranch
 from s3sync_job.tls import tls_failure
 from s3sync_job.tls_relay import relay
@@ -148,18 +150,7 @@ class PachdClient:
 
     def put(self, commit: str, path: str, content: bytes) -> None:
         """Put a file of ``content`` in place of what is at the absolute ``path``."""
-        pieces = range(0, len(content), MESSAGE_BYTES)
-        self.modify(
-            commit,
-            [
-                pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path)),
-                *(
-                    pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=content[start : start + MESSAGE_BYTES]))
-                    for start in pieces
-                ),
-            ],
-            len(content),
-        )
+        self.modify(commit, put_requests(path, io.BytesIO(content)), len(content))
 
     @contextmanager
     def open_commit(self, branch: str, description: str, size: int) -> Iterator[str]:
@@ -275,6 +266,16 @@ class PachdClient:
 
     def _file(self, commit: str, key: str) -> pfs.File:
         return pfs.File(commit=self._commit(commit), path=f"/{key}")
+
+
+def put_requests(path: str, stream: Reader) -> Iterator[pfs.ModifyFileRequest]:
+    """Yield the messages that put a file in place of what is at ``path``: without the first it would be appended."""
+    yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path))
+    piece = stream.read(MESSAGE_BYTES)
+    # An empty file takes a message, too.
+    yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=piece))
+    for more in pieces_of(stream, MESSAGE_BYTES):
+        yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=more))
 
 
 def classify(error: Any, where: str, repo: str) -> tuple[Reason, str]:

@@ -30,7 +30,7 @@ MAX_PARTS = 10_000
 
 HASHED_AT_ONCE = 1024 * 1024
 SENT_AT_ONCE = 1024 * 1024
-"""Bytes read from the disk and given to the socket at a time; the library's own 16 KiB would take a file twice as long."""
+"""Bytes read from the disk and given to the socket at a time; the library's own 16 KiB make many small sends."""
 
 
 class MinioTransport(FilewiseTransport):

@@ -15,9 +15,9 @@ from typing import IO, cast
 from pachyderm_sdk.api import pfs
 
 from s3sync_job.outcome import Reason, SyncError
-from s3sync_job.pachd import MESSAGE_BYTES, PachdClient
+from s3sync_job.pachd import PachdClient, put_requests
 from s3sync_job.plan import PlannedFile
-from s3sync_job.reading import PieceReader, Reader, WholeReads, pieces_of
+from s3sync_job.reading import PieceReader, Reader, WholeReads
 from s3sync_job.transports import Compared, Copied, Place, Started
 from s3sync_job.verify import Comparison, compare_streams, verdict
 
@@ -100,7 +100,8 @@ class _Stream:
                 self.started(file)
                 problem: OSError | None = None
                 try:
-                    yield from _messages(self.root / file.path, f"/{file.key}")
+                    with (self.root / file.path).open("rb") as stream:
+                        yield from put_requests(f"/{file.key}", stream)
                 except OSError as error:
                     problem = error
                 self.copied(file, problem)
@@ -109,18 +110,6 @@ class _Stream:
         except BaseException as error:
             self.failure = error
             raise
-
-
-def _messages(source: Path, path: str) -> Iterator[pfs.ModifyFileRequest]:
-    """Yield the messages that put a file in place of what is at ``path``: without the first it would be appended."""
-    with source.open("rb") as stream:
-        yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path))
-        empty = True
-        for piece in pieces_of(stream, MESSAGE_BYTES):
-            empty = False
-            yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=piece))
-        if empty:
-            yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=b""))
 
 
 def _compared(source: Path, content: Reader, file: PlannedFile) -> Comparison | BaseException:
