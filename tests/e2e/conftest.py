@@ -175,7 +175,7 @@ def syncs_in(target: Target, s3: Any) -> Iterator[Callable[[str], OwnSyncs]]:
         return
     for each in made:
         # A sync that is still there would write its repo again.
-        if target.kubectl("get", "crd", DEFINITION, "--ignore-not-found"):
+        if each.names_made and target.kubectl("get", "crd", DEFINITION, "--ignore-not-found"):
             each.kubectl("delete", "ps3", *each.names_made, "--ignore-not-found", "--cascade=foreground", timeout=120)
         if target.token:
             each.kubectl("delete", "secret", SECRET, "--ignore-not-found")
