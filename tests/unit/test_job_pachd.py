@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import grpc
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s3sync_job.outcome import Reason
@@ -83,6 +83,7 @@ def test_what_does_not_speak_of_tls_is_none_of_its_faults() -> None:
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(1, 40), min_size=1), st.integers(1, 50))
+@settings(deadline=None)
 def test_pieces_of_any_size_are_read_in_pieces_of_any_other(content: bytes, lengths: list[int], size: int) -> None:
     def sent() -> list[bytes]:
         left, pieces = content, [b""]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s3sync_job.cli import build_parser
@@ -32,6 +32,7 @@ def test_the_samples_fit_the_schema(sample: Path) -> None:
 
 
 @given(st.text(max_size=3000), st.lists(failures, max_size=40), st.sampled_from([4096, LOG_LINE_LIMIT]))
+@settings(deadline=None)
 def test_a_report_fits_schema_and_room_and_counts_what_it_omits(
     message: str, listed: list[Failure], limit: int
 ) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s3sync_job.batches import batches
@@ -128,6 +128,7 @@ def test_the_workers_own_folder_is_no_place_for_files() -> None:
 
 
 @given(sizes, st.integers(1, 9))
+@settings(deadline=None)
 def test_shares_are_disjoint_complete_ordered_and_none_much_heavier_than_another(
     found_sizes: list[int], count: int
 ) -> None:
@@ -140,6 +141,7 @@ def test_shares_are_disjoint_complete_ordered_and_none_much_heavier_than_another
 
 
 @given(sizes, st.integers(1, 7), st.integers(1, 10**9))
+@settings(deadline=None)
 def test_batches_hold_all_files_in_order_within_both_bounds(
     found_sizes: list[int], max_files: int, max_bytes: int
 ) -> None:
