@@ -28,7 +28,7 @@ def puts_into_one_open_commit(count: int) -> float:
 
 def puts_on_a_closed_head(count: int) -> float:
     put = PACHYDERM.request + PACHYDERM.writing(SMALL)
-    return sum(put + PACHYDERM.finishing(1, number) for number in range(1, count + 1))
+    return count * (put + PACHYDERM.finishing(1))
 
 
 def batches(count: int, size: int) -> float:
@@ -36,16 +36,22 @@ def batches(count: int, size: int) -> float:
 
 
 def one_stream(count: int) -> float:
-    return PACHYDERM.call + PACHYDERM.writing(count * SMALL, count) + PACHYDERM.finishing(count, count)
+    return PACHYDERM.call + PACHYDERM.writing(count * SMALL, count) + PACHYDERM.finishing(count)
 
 
 def test_nothing_costs_anything_unless_asked_for() -> None:
-    assert FREE.finishing(10, 10) == FREE.writing(MB, 10) == FREE.composing(1000) == FREE.looking(MB, 0, 0) == 0
+    assert (
+        FREE.finishing(10, 10, merged=True)
+        == FREE.writing(MB, 10)
+        == FREE.composing(1000)
+        == FREE.looking(MB, 0, 0)
+        == 0
+    )
 
 
 def test_one_stream_beats_batches_and_batches_beat_a_commit_a_file() -> None:
     assert one_stream(80) < batches(80, 40) < puts_on_a_closed_head(80)
-    assert one_stream(5000) * 50 < batches(5000, 40) < puts_on_a_closed_head(5000)
+    assert one_stream(5000) * 40 < batches(5000, 40) < puts_on_a_closed_head(5000)
 
 
 def test_puts_into_one_open_commit_cost_with_the_square_of_their_number() -> None:
@@ -53,10 +59,15 @@ def test_puts_into_one_open_commit_cost_with_the_square_of_their_number() -> Non
     assert puts_into_one_open_commit(600) > puts_on_a_closed_head(600)
 
 
+def test_a_commit_that_was_written_to_often_or_is_merged_into_others_takes_longer_to_finish() -> None:
+    assert PACHYDERM.finishing(100) < PACHYDERM.finishing(100, merged=True)
+    assert PACHYDERM.finishing(100) < PACHYDERM.finishing(100, 100)
+
+
 def test_one_put_beats_parts_however_large_the_file() -> None:
     parts = 256 * MB // (5 * MB)
-    in_parts = parts * (PACHYDERM.writing(5 * MB) + PACHYDERM.finishing(1, parts))
-    assert PACHYDERM.writing(256 * MB) + PACHYDERM.finishing(1, 1) < in_parts
+    in_parts = parts * (PACHYDERM.writing(5 * MB) + PACHYDERM.finishing(1))
+    assert PACHYDERM.writing(256 * MB) + PACHYDERM.finishing(1) < in_parts
 
 
 def test_a_head_and_a_range_cost_like_the_whole_file_and_a_whole_get_nothing_more() -> None:

@@ -29,15 +29,23 @@ async def test_without_a_delay_a_commit_is_finished_at_once(pfs: Pfs) -> None:
     assert commit.state is CommitState.FINISHED
 
 
-async def test_commits_of_a_repo_finish_one_after_the_other_and_those_of_another_meanwhile(pfs: Pfs) -> None:
-    slow, quick, other = closed(pfs, REPOS[0]), closed(pfs, REPOS[0]), closed(pfs, REPOS[1])
-    finisher = Finisher(pfs, lambda commit: 0.05 if commit is slow else 0.001)
-    for commit in (slow, quick, other):
+async def test_a_slow_commit_holds_up_its_own_repo_alone(pfs: Pfs) -> None:
+    slow, next_one, other = closed(pfs, REPOS[0]), closed(pfs, REPOS[0]), closed(pfs, REPOS[1])
+    finisher = Finisher(pfs, lambda commit: 3600 if commit is slow else 0.001)
+    for commit in (slow, next_one, other):
         finisher.submit(commit)
     await finisher.wait(other)
-    assert [commit.state for commit in (slow, quick)] == [CommitState.FINISHING] * 2
-    await finisher.wait(quick)
-    assert slow.state is CommitState.FINISHED
+    assert [commit.state for commit in (slow, next_one)] == [CommitState.FINISHING] * 2
+    await finisher.close()
+
+
+async def test_commits_of_a_repo_finish_in_the_order_in_which_they_were_closed(pfs: Pfs) -> None:
+    first, second = closed(pfs, REPOS[0]), closed(pfs, REPOS[0])
+    finisher = Finisher(pfs, lambda commit: 0.02 if commit is first else 0.001)
+    for commit in (first, second):
+        finisher.submit(commit)
+    await finisher.wait(second)
+    assert first.state is CommitState.FINISHED
     await finisher.close()
 
 

@@ -79,7 +79,8 @@ def _gateway(settings: Settings) -> Gateway:
 
     def seconds(commit: Commit) -> float:
         bucket = canonical_bucket(commit.branch, commit.repo.name, commit.repo.project)
-        modelled = settings.costs.finishing(len(commit.changes), len(pfs.tree(commit).paths))
+        merged = len(pfs.tree(commit).paths) > len(commit.changes)
+        modelled = settings.costs.finishing(len(commit.changes), commit.writes, merged=merged)
         return settings.commit_latency + modelled + faults.effects("", Route("FinishingCommit", bucket)).latency
 
     blobs, authenticator = BlobStore(settings.data_dir), Authenticator(settings.tokens)

@@ -20,22 +20,27 @@ class Costs:
     request: float = 0
     finish: float = 0
     finish_file: float = 0
-    finish_tree_file: float = 0
+    finish_merged_file: float = 0
+    finish_write: float = 0
     write: float = 0
     write_file: float = 0
     write_byte: float = 0
     copy_file: float = 0
     open_read: float = 0
-    open_read_from: int = 0
+    open_read_free: int = 0
+    open_get: int = 1
     read_byte: float = 0
+    stream_read_byte: float = 0
     look_byte: float = 0
     range_byte: float = 0
     skip_byte: float = 0
+    list_key: float = 0
     list_entry: float = 0
 
-    def finishing(self, changed: int, total: int) -> float:
-        """Tell how long a commit finishes that changed so many files, of so many in all."""
-        return self.finish + changed * self.finish_file + total * self.finish_tree_file
+    def finishing(self, changed: int, writes: int = 1, *, merged: bool = False) -> float:
+        """Tell how long a commit finishes that changed so many files in so many writes, perhaps on top of others."""
+        a_file = self.finish_merged_file if merged else self.finish_file
+        return self.finish + changed * a_file + max(writes - 1, 0) * self.finish_write
 
     def writing(self, size: int, files: int = 1) -> float:
         """Tell what a write of so many bytes costs, over S3 one file, over gRPC a stream of them."""
@@ -43,7 +48,7 @@ class Costs:
 
     def composing(self, writes: int) -> float:
         """Tell what it costs to look into an open commit that was written to so many times: all of them are merged."""
-        return writes * self.open_read if writes >= self.open_read_from else 0
+        return max(writes - self.open_read_free, 0) * self.open_read
 
     def looking(self, size: int, start: int, length: int) -> float:
         """Tell what a HEAD (`length` 0) or a range costs before the first byte: the whole file is hashed for it."""
@@ -58,17 +63,21 @@ PACHYDERM = Costs(
     request=0.03,
     finish=0.28,
     finish_file=0.62e-3,
-    finish_tree_file=0.0,
+    finish_merged_file=1.6e-3,
+    finish_write=0.01,
     write=0.06,
     write_file=0.8e-3,
     write_byte=1 / 34e6,
     copy_file=1e-3,
     open_read=4.7e-3,
-    open_read_from=60,
+    open_read_free=20,
+    open_get=5,
     read_byte=1 / 57e6,
+    stream_read_byte=1 / 150e6,
     look_byte=1 / 83e6,
     range_byte=1 / 98e6,
     skip_byte=1 / 197e6,
+    list_key=0.4e-3,
     list_entry=0.1e-3,
 )
 PRESETS = {"none": FREE, "pachyderm": PACHYDERM}

@@ -74,7 +74,7 @@ class Call:
 
     def _cost_of_answer(self, size: int) -> float:
         costs = self.gateway.meter.costs
-        return size * costs.read_byte if self.operation.startswith("GetFile") else costs.list_entry
+        return size * costs.stream_read_byte if self.operation.startswith("GetFile") else costs.list_entry
 
     async def opened(self, message: Message) -> tuple[Commit, Tree]:
         """Give a commit and its files, once it is readable."""

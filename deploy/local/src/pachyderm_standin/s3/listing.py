@@ -67,7 +67,7 @@ async def list_objects(gateway: Gateway, request: S3Request) -> web.Response:
     ref = gateway.existing_bucket(request.bucket)
     commit, tree = await gateway.opened(ref)
     page = list_page(tree, prefix=prefix.removeprefix("/"), marker=marker, delimiter=delimiter, max_keys=max_keys)
-    await gateway.meter.work(len(page.entries) * gateway.meter.costs.list_entry)
+    await gateway.meter.work(len(page.entries) * gateway.meter.costs.list_key)
     fields = [
         *_contents(gateway.blobs, page, commit.finishing),
         *_optional("Delimiter", delimiter),

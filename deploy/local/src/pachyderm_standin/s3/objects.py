@@ -140,6 +140,9 @@ async def _serve(
         return web.Response(status=416, text=f"{error}\n", headers=bounds)
     meter, wanted = gateway.meter, 0 if request.raw.method == "HEAD" else span.length
     await meter.work(meter.costs.looking(file.size, span.start, wanted))
+    if not commit.finishing:
+        # The gateway opens the commit again and again for one answer.
+        await meter.work((meter.costs.open_get - 1) * meter.costs.composing(commit.writes))
     pieces = gateway.blobs.read(file, span.start, span.length)
     beginning = next(pieces, b"")
     headers |= {
