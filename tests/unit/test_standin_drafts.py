@@ -1,6 +1,6 @@
 """What a ModifyFile stream comes to."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pachyderm_standin.etag import content_hash
@@ -69,6 +69,7 @@ def test_copies_are_named_below_their_target() -> None:
 STEPS = st.lists(st.tuples(st.sampled_from(["put", "delete"]), st.sampled_from("abc"), st.binary(max_size=3)))
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_a_stream_comes_to_the_same_as_its_steps_in_streams_of_their_own(steps: list[tuple[str, str, bytes]]) -> None:
     operations = [Put(path, file(content)) if kind == "put" else Delete(path) for kind, path, content in steps]

@@ -3,7 +3,7 @@
 import hashlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pachyderm_standin.entries import entries_at, is_child, list_entries, literal_prefix, match_entries
@@ -52,6 +52,7 @@ NAMES = st.sampled_from(["a", "b", "d", "d.txt", "e-1"])
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
 
 
+@settings(deadline=None)
 @given(st.sets(PATHS, max_size=12))
 def test_directories_stand_before_what_is_in_them_with_its_size_and_hash(paths: set[str]) -> None:
     files = tree(*paths)
