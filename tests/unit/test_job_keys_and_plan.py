@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s3sync_job.keys import REFUSED_CHARACTERS, destination_prefix, join_key, key_problem
@@ -40,11 +40,13 @@ def test_an_input_path_that_cannot_be_a_prefix_is_refused(input_path: str) -> No
 
 
 @given(paths)
+@settings(deadline=None)
 def test_printable_ascii_without_glob_characters_is_taken(key: str) -> None:
     assert key_problem(key) is None
 
 
 @given(paths, st.sampled_from([*REFUSED_CHARACTERS, "\n", "\x7f", "é", "\udcff", "\N{WHALE}"]), st.data())
+@settings(deadline=None)
 def test_one_other_character_anywhere_is_refused(key: str, character: str, data: st.DataObject) -> None:
     position = data.draw(st.integers(0, len(key)))
     assert key_problem(key[:position] + character + key[position:]) is not None
@@ -56,6 +58,7 @@ def test_empty_and_dot_elements_are_refused(key: str) -> None:
 
 
 @given(st.sets(paths, min_size=1), st.sampled_from(["", "testdata", "a/b"]))
+@settings(deadline=None)
 def test_a_plan_has_each_file_once_sorted_by_key(found: set[str], prefix: str) -> None:
     plan = make_plan(prefix, [LocalFile(path, 1) for path in found], SOLE_WORKER, allow_empty=False)
     assert [file.key for file in plan.mine] == sorted(join_key(prefix, path) for path in found)
@@ -64,6 +67,7 @@ def test_a_plan_has_each_file_once_sorted_by_key(found: set[str], prefix: str) -
 
 
 @given(st.sets(paths, min_size=1), st.integers(1, 7))
+@settings(deadline=None)
 def test_workers_share_all_files_and_none_twice(found: set[str], count: int) -> None:
     files = [LocalFile(path, 1) for path in found]
     plans = [make_plan("in", files, Worker(index, count), allow_empty=False) for index in range(count)]

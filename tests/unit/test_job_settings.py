@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s3sync_job.cli import build_parser, parse_settings, termination_log
@@ -157,6 +157,7 @@ def test_a_tf_config_that_names_no_worker_is_refused(config: str) -> None:
 
 
 @given(st.integers(0, MAX_SINGLE_PUT - 1), st.integers(1, 128))
+@settings(deadline=None)
 def test_a_file_goes_in_one_put_wherever_memory_allows(largest: int, threads: int) -> None:
     part_size, at_once = upload_parts(largest, threads)
     assert part_size > largest
@@ -165,6 +166,7 @@ def test_a_file_goes_in_one_put_wherever_memory_allows(largest: int, threads: in
 
 
 @given(st.integers(MAX_SINGLE_PUT, 5 * 1024**4), st.integers(1, 128))
+@settings(deadline=None)
 def test_a_larger_file_goes_in_parts_that_s3_and_memory_allow(largest: int, threads: int) -> None:
     part_size, at_once = upload_parts(largest, threads)
     assert part_size * 10_000 >= largest
@@ -174,6 +176,7 @@ def test_a_larger_file_goes_in_parts_that_s3_and_memory_allow(largest: int, thre
 
 
 @given(st.integers(0, 5 * 1024**4))
+@settings(deadline=None)
 def test_a_silent_gateway_is_waited_for_no_longer_than_pachyderm_works_on_a_request(largest: int) -> None:
     assert 60_000 <= request_timeout_msec(largest) <= 300_000
 

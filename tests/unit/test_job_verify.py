@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s3sync_job import verify
@@ -42,6 +42,7 @@ def test_a_path_that_neither_side_has_cannot_be_judged(equal: bool | None) -> No
 
 
 @given(st.binary(max_size=64), st.binary(max_size=64), st.integers(1, 9))
+@settings(deadline=None)
 def test_streams_match_exactly_if_their_bytes_do(ours: bytes, theirs: bytes, buffer: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verify, "CHUNK", buffer)
@@ -70,6 +71,7 @@ def test_the_detail_says_where_the_contents_part(
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40))
+@settings(deadline=None)
 def test_the_first_difference_is_the_length_of_the_common_start(ours: bytes, theirs: bytes) -> None:
     common = first_difference(ours, theirs)
     assert ours[:common] == theirs[:common]
