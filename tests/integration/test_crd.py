@@ -10,7 +10,9 @@ import yaml
 
 from s3sync_local.cluster import LocalCluster
 from s3sync_local.errors import KubectlError
+from s3sync_operator.api import Spec
 from s3sync_operator.crd import PRINTER_COLUMNS, crd
+from s3sync_operator.rules import PRUNE_IS_ATOMIC
 from tests.support.objects import sync_object
 
 NAMESPACE = "crd-rules"
@@ -61,6 +63,22 @@ CASES = [
     ("image", "registry.example.com:5000/team/job:1@sha256:00", "two words", "must be an image reference"),
     ("secretRef", {"name": "s3.keys-1"}, {"name": "S3"}, "must be the name of a Secret"),
     ("secretRef", {"name": "k"}, {}, "Required value"),
+    ("pachdAddress", "grpcs://pachd.pachyderm:1650", "pachd.pachyderm", "must be grpc://host:port"),
+    ("pachdAddress", "pachd:30650", "https://pachd:443", "must be grpc://host:port"),
+    ("publish", "Direct", "Sometimes", 'supported values: "Atomic", "Direct"'),
+    ("client", "pfs", "boto3", 'supported values: "file_io", "minio", "pfs"'),
+    ("verify", "None", "Maybe", 'supported values: "Full", "Checksum", "None"'),
+    ("workers", 256, 257, "should be less than or equal to 256"),
+    ("workers", 1, 0, "should be greater than or equal to 1"),
+    ("destinationPath", "/", "bücher", SAY["key"]),
+    ("destinationPath", "a/b", "a//b", SAY["elements"]),
+    ("destinationPath", "a/.s3sync", ".s3sync/a", "must not be the folder .s3sync"),
+    ("filter", {"include": ["*.txt", "/images/**"]}, {"include": ["# a comment"]}, "must be one line, a pattern"),
+    ("filter", {"exclude": ["a"] * 64}, {"exclude": ["a"] * 65}, "must have at most 64 items"),
+    ("prune", {"dryRun": True}, {"maxDeletePercent": 101}, "should be less than or equal to 100"),
+    ("onInvalidPath", "Skip", "Ignore", 'supported values: "Fail", "Skip"'),
+    ("certSecretRef", {"name": "ca"}, {"name": "CA"}, "must be the name of a Secret"),
+    ("insecureSkipVerify", True, "yes", "must be of type boolean"),
 ]
 
 
@@ -102,13 +120,23 @@ def test_where_the_data_lies_cannot_change(api: LocalCluster, field: str, before
 
 def test_a_default_may_be_written_out_and_other_fields_may_change(api: LocalCluster) -> None:
     api.kubectl("apply", "-f", "-", stdin=manifest({"repo": "r"}, "written-out"))
-    long = {"repo": "r", "branch": "master", "project": "default", "inputPath": "other"}
+    long = {"repo": "r", "branch": "master", "project": "default", "inputPath": "other", "destinationPath": "there"}
     api.kubectl("apply", "-f", "-", stdin=manifest(long, "written-out"))
+
+
+def test_pruning_goes_with_an_atomic_publish_alone(api: LocalCluster) -> None:
+    spec: dict[str, Any] = {"repo": "r", "prune": {}}
+    api.kubectl("apply", "--dry-run=server", "-f", "-", stdin=manifest(spec | {"publish": "Atomic"}))
+    with pytest.raises(KubectlError) as refusal:
+        api.kubectl("apply", "--dry-run=server", "-f", "-", stdin=manifest(spec | {"publish": "Direct"}))
+    assert "spec.prune: Invalid value" in str(refusal.value)
+    assert PRUNE_IS_ATOMIC.message in str(refusal.value)
 
 
 def test_every_rule_of_the_definition_is_among_the_cases() -> None:
     schema = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     said = [case[3] for case in CASES] + [f"{case[0]} cannot change" for case in IMMUTABLE]
+    said.append(PRUNE_IS_ATOMIC.message)
     untested = [message for message in rule_messages(schema) if not any(part in message for part in said)]
     assert untested == []
 
@@ -116,7 +144,8 @@ def test_every_rule_of_the_definition_is_among_the_cases() -> None:
 def rule_messages(schema: dict[str, Any]) -> Iterator[str]:
     for rule in schema.get("x-kubernetes-validations", ()):
         yield rule["message"]
-    for part in schema.get("properties", {}).values():
+    parts = [*schema.get("properties", {}).values(), *filter(None, [schema.get("items")])]
+    for part in parts:
         yield from rule_messages(part)
 
 
@@ -145,7 +174,7 @@ def test_kubectl_get_shows_the_columns(api: LocalCluster) -> None:
     assert wide == ["NAME", *(column[0].upper() for column in PRINTER_COLUMNS)]
 
 
-@pytest.mark.parametrize("field", ["repo", "branch", "project", "endpoint", "inputPath", "secretRef", "image"])
+@pytest.mark.parametrize("field", [str(field.alias) for field in Spec.model_fields.values()])
 def test_kubectl_explains_each_field(api: LocalCluster, field: str) -> None:
     shown = api.kubectl("explain", f"pachydermsyncs.spec.{field}")
     assert "DESCRIPTION:" in shown

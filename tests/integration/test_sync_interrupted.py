@@ -11,6 +11,7 @@ from kubernetes.aio import client
 
 from pachyderm_standin.process import StandinProcess
 from s3sync_operator.cluster import KubernetesCluster
+from s3sync_operator.pachd import GrpcPachd
 from s3sync_operator.pachyderm import S3Gateway
 from s3sync_operator.reconcile import Reconciler
 from s3sync_operator.settings import Settings
@@ -49,19 +50,22 @@ class Mortal:
 
 
 async def run_lives(
-    key: tuple[str, str], cluster: KubernetesCluster, gateway: S3Gateway, last: int, after: bool
+    key: tuple[str, str], cluster: KubernetesCluster, gateway: S3Gateway, pachd: GrpcPachd, last: int, after: bool
 ) -> int:
     """Reconcile until the sync is finished; the first life ends at its call `last`. Return the number of calls made."""
     calls = itertools.count()
     first = Reconciler(
-        Mortal(cluster, calls, last, after_effect=after), Mortal(gateway, calls, last, after_effect=after), SETTINGS
+        Mortal(cluster, calls, last, after_effect=after),
+        Mortal(gateway, calls, last, after_effect=after),
+        Mortal(pachd, calls, last, after_effect=after),
+        SETTINGS,
     )
     reconciler = first
     for _ in range(LIVES_LIMIT):
         try:
             await reconciler.reconcile(key)
         except Killed:
-            reconciler = Reconciler(cluster, gateway, SETTINGS)
+            reconciler = Reconciler(cluster, gateway, pachd, SETTINGS)
         sync = await cluster.get_sync(*key)
         if sync and sync.status.finished:
             return next(calls)
@@ -73,10 +77,10 @@ async def run_lives(
 async def test_killed_at_any_call_it_goes_on_from_there(
     syncs: Syncs, api: client.ApiClient, standin: StandinProcess, after_effect: bool
 ) -> None:
-    cluster, gateway = KubernetesCluster(api, timeout=30), S3Gateway(timeout=5)
+    cluster, gateway, pachd = KubernetesCluster(api, timeout=30), S3Gateway(timeout=5), GrpcPachd(timeout=5)
     reference = syncs.apply()
     key = (syncs.namespace, reference)
-    steps = await run_lives(key, cluster, gateway, last=-1, after=after_effect)
+    steps = await run_lives(key, cluster, gateway, pachd, last=-1, after=after_effect)
     # The polling between the steps makes the number of calls vary; every kind of call is among the first ones and the
     # last, so one sync is killed at each of them.
     wanted = [number for number in range(min(steps, STEPS_LIMIT)) if number < 16 or number >= steps - 6]
@@ -84,7 +88,7 @@ async def test_killed_at_any_call_it_goes_on_from_there(
         names = [syncs.apply() for _ in batch]
         await asyncio.gather(
             *(
-                run_lives((syncs.namespace, name), cluster, gateway, last=last, after=after_effect)
+                run_lives((syncs.namespace, name), cluster, gateway, pachd, last=last, after=after_effect)
                 for name, last in zip(names, batch, strict=True)
             )
         )
@@ -96,6 +100,7 @@ async def test_killed_at_any_call_it_goes_on_from_there(
             jobs = syncs.kubectl("get", "tfjobs", "-o", "name").split()
             assert sum(f"/{name}-" in job for job in jobs) == 1, "the same spec never runs twice"
     gateway.close()
+    pachd.close()
 
 
 def test_killed_at_random_moments_as_a_process(syncs: Syncs, operator: OperatorProcess) -> None:

@@ -15,7 +15,7 @@ import yaml
 
 from s3sync_operator.api import parse_sync
 from s3sync_operator.crd import crd
-from s3sync_operator.desired import run_name, tfjob
+from s3sync_operator.desired import Found, run_name, tfjob
 from s3sync_operator.observed import observe
 from s3sync_operator.settings import Settings
 from s3sync_operator.status import current_run, judge, status_after
@@ -39,7 +39,8 @@ def rendered(case: Path) -> dict[str, Any]:
     sync = parse_sync(load(case / "resource.yaml"))
     assert sync.spec
     seen = load(case / "cluster.yaml")
-    return tfjob(sync, sync.spec, current_run(sync, sync.spec, NOW), Settings(), frozenset(seen.get("secretKeys", ())))
+    found = Found(frozenset(seen.get("secretKeys", ())))
+    return tfjob(sync, sync.spec, current_run(sync, sync.spec, NOW), Settings(), found)
 
 
 @pytest.fixture(params=sorted(CASES.iterdir()), ids=lambda case: case.name)

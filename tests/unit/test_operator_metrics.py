@@ -120,7 +120,7 @@ def test_every_reason_of_the_jobs_schema_has_a_name_of_its_own() -> None:
 
 def test_every_reason_has_a_series_before_it_first_happens() -> None:
     metrics = Metrics()
-    quiet = {"Copied", Reason.VERIFIED, Reason.PROGRESSING, Reason.PROGRESSING_WITH_RETRY}
+    quiet = {Reason.COPIED, Reason.UNCHANGED, Reason.VERIFIED, Reason.PROGRESSING, Reason.PROGRESSING_WITH_RETRY}
     assert all(failed(metrics, reason) == 0 for reason in {*REASONS, OTHER} - quiet)
     assert value(metrics, "s3sync_build_info", version="0.1.0") == 1
     assert b"_created" not in generate_latest(metrics.registry)

@@ -45,7 +45,7 @@ def test_what_is_not_a_whole_report_is_none(text: str) -> None:
 
 
 def test_a_newer_job_may_tell_more() -> None:
-    assert find_report(json.dumps(json.loads(VERIFIED) | {"skipped": 3}))
+    assert find_report(json.dumps(json.loads(VERIFIED) | {"fromTheFuture": 3}))
 
 
 def test_a_person_reads_the_log_without_the_report() -> None:

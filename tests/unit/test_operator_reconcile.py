@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from s3sync_operator.access import Credentials, Tls
 from s3sync_operator.api import Reason, Status, Sync, parse_sync
 from s3sync_operator.cluster import EventType, Raw
-from s3sync_operator.desired import Credentials, run_name
+from s3sync_operator.desired import run_name
 from s3sync_operator.errors import ConflictError, TemporarySyncError
 from s3sync_operator.metrics import Metrics
+from s3sync_operator.pachd import GrpcPachd
 from s3sync_operator.reconcile import Reconciler
 from s3sync_operator.settings import Settings
 from s3sync_operator.status import current_run
@@ -58,7 +60,7 @@ class MemoryCluster:
     async def pod_log(self, namespace: str, pod: str) -> str:
         return ""
 
-    async def get_secret(self, namespace: str, name: str) -> dict[str, str]:
+    async def get_secret(self, namespace: str, name: str, field: str) -> dict[str, str]:
         return {}
 
     async def create_tfjob(self, manifest: Raw) -> Raw:
@@ -85,16 +87,16 @@ class MemoryCluster:
 
 
 class OpenGateway:
-    async def ensure_bucket(self, endpoint: str, bucket: str, credentials: Credentials) -> bool:
+    async def ensure_bucket(self, endpoint: str, bucket: str, credentials: Credentials, tls: Tls) -> bool:
         return False
 
 
 def reconciler(cluster: MemoryCluster, metrics: Metrics | None = None) -> Reconciler:
-    return Reconciler(cluster, OpenGateway(), SETTINGS, lambda: NOON, metrics)
+    return Reconciler(cluster, OpenGateway(), GrpcPachd(1), SETTINGS, lambda: NOON, metrics)
 
 
 async def reconcile(cluster: MemoryCluster, now: datetime = NOON) -> float | None:
-    return await Reconciler(cluster, OpenGateway(), SETTINGS, lambda: now).reconcile(KEY)
+    return await Reconciler(cluster, OpenGateway(), GrpcPachd(1), SETTINGS, lambda: now).reconcile(KEY)
 
 
 def job_name(cluster: MemoryCluster) -> str:

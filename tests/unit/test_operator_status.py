@@ -264,9 +264,9 @@ def test_a_condition_keeps_the_time_of_its_last_change() -> None:
 
 def test_a_spec_that_breaks_a_rule_is_told_once() -> None:
     broken = parse_sync(objects.sync_object(repo="no spaces"))
-    status = invalid_spec_status(broken, NOON)
+    status = invalid_spec_status(broken, broken.spec_error or "", NOON)
     again = parse_sync(objects.sync_object(repo="no spaces", status=status.model_dump(by_alias=True, mode="json")))
-    assert invalid_spec_status(again, LATE) == again.status
+    assert invalid_spec_status(again, again.spec_error or "", LATE) == again.status
 
 
 def test_a_pod_that_replaces_a_lost_one_after_hours_has_its_own_time_to_start() -> None:
@@ -287,7 +287,7 @@ def test_a_foreign_report_of_any_length_fits_into_a_condition() -> None:
 
 def test_a_spec_that_breaks_a_rule_is_stalled_and_runs_once_it_is_mended() -> None:
     broken = with_status(after(objects.sync(), SUCCEEDED), generation=2, repo="no spaces")
-    status = invalid_spec_status(broken, SOON)
+    status = invalid_spec_status(broken, broken.spec_error or "", SOON)
     assert kinds(status) == {"Ready": "False", "Stalled": "True"}
     assert status.conditions[0].reason == Reason.INVALID_SPEC
     assert "spec.repo" in status.conditions[0].message

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -19,6 +19,7 @@ from pydantic import (
     JsonValue,
     PlainSerializer,
     ValidationError,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
@@ -36,6 +37,8 @@ SHORT_NAME = "ps3"
 DEFAULT_BRANCH = "master"
 DEFAULT_PROJECT = "default"
 DEFAULT_INPUT_PATH = "testdata"
+MOST_WORKERS = 256
+MOST_PATTERNS = 64
 LOG_TAIL_BYTES = 1024
 FAILURES_IN_STATUS = 5
 
@@ -63,20 +66,58 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
 
 
+class Client(StrEnum):
+    """Which client library of the job moves the files."""
+
+    FILE_IO = "file_io"
+    MINIO = "minio"
+    PFS = "pfs"
+
+
+class Verify(StrEnum):
+    """How it is proved that the repo holds what the input holds."""
+
+    FULL = "Full"
+    CHECKSUM = "Checksum"
+    NONE = "None"
+
+
+class Publish(StrEnum):
+    """How the files get onto the branch: all of them in one commit, or one by one."""
+
+    ATOMIC = "Atomic"
+    DIRECT = "Direct"
+
+
+class OnInvalidPath(StrEnum):
+    """What becomes of a sync whose tree has paths that cannot be synced."""
+
+    FAIL = "Fail"
+    SKIP = "Skip"
+
+
 class Reason(StrEnum):
     """Why a condition is what it is: the reasons of the operator itself; those of a job stand in its report."""
 
     VERIFIED = "Verified"
+    COPIED = "Copied"
+    UNCHANGED = "Unchanged"
     PROGRESSING = "Progressing"
     PROGRESSING_WITH_RETRY = "ProgressingWithRetry"
     INVALID_SPEC = "InvalidSpec"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, not a secret
     SECRET_INVALID = "SecretInvalid"  # noqa: S105 - a reason, not a secret
     ENDPOINT_UNREACHABLE = "EndpointUnreachable"
+    PACHD_UNREACHABLE = "PachdUnreachable"
     TLS_FAILED = "TLSFailed"
+    CERTIFICATE_UNTRUSTED = "CertificateUntrusted"
+    CERTIFICATE_EXPIRED = "CertificateExpired"
     ACCESS_DENIED = "AccessDenied"
     BUCKET_REFUSED = "BucketRefused"
     SERVER_ERROR = "ServerError"
+    TARGET_BUSY = "TargetBusy"
+    TARGET_MOVED = "TargetMoved"
+    COMMIT_FAILED = "CommitFailed"
     OPERATOR_FORBIDDEN = "OperatorForbidden"
     QUOTA_EXCEEDED = "QuotaExceeded"
     TFJOB_CRD_NOT_INSTALLED = "TFJobCRDNotInstalled"
@@ -136,6 +177,10 @@ BranchName = Annotated[str, Text(63, rules.NAME_CHARACTERS, rules.NOT_A_COMMIT_I
 ProjectName = Annotated[str, Text(51, rules.NAME_CHARACTERS, rules.PROJECT_START)]
 Endpoint = Annotated[str, Text(512, rules.ENDPOINT)]
 InputPath = Annotated[str, Text(1024, rules.KEY_CHARACTERS, rules.PATH_ELEMENTS, rules.PATH_NOT_ROOT)]
+DestinationPath = Annotated[str, Text(1024, rules.KEY_CHARACTERS, rules.PATH_ELEMENTS, rules.NOT_STAGING)]
+PachdAddress = Annotated[str, Text(512, rules.PACHD_ADDRESS)]
+Pattern = Annotated[str, Text(512, rules.PATTERN)]
+Patterns = Annotated[tuple[Pattern, ...], Field(max_length=MOST_PATTERNS)]
 Image = Annotated[str, Text(512, rules.IMAGE)]
 SecretName = Annotated[str, Text(253, rules.SECRET_NAME)]
 
@@ -149,6 +194,42 @@ class SecretRef(Model):
     )
 
 
+class CertSecretRef(Model):
+    """The Secret, in the sync's namespace, that says whom to trust and who asks, for the S3 gateway and for pachd."""
+
+    name: SecretName = Field(
+        description="Name of a Secret in the sync's namespace. It holds 'ca.crt', the CA to trust, and may hold "
+        "'tls.crt' and 'tls.key', a client certificate and its key; all in PEM."
+    )
+
+
+class Filter(Model):
+    """Which files of the input path are synced; patterns are those of .gitignore, relative to the input path."""
+
+    include: Patterns | None = Field(
+        default=None,
+        description="Sync only files that match one of these patterns, written as in .gitignore and relative to "
+        "inputPath: '*.txt' matches at any depth, '/images/' is a directory at the top. All files where absent.",
+    )
+    exclude: Patterns | None = Field(
+        default=None, description="Leave out files that match one of these patterns; it wins over include."
+    )
+
+
+class Prune(Model):
+    """Deletes what the input has no longer; its presence turns that on."""
+
+    dry_run: bool | None = Field(
+        default=None, description="Only list in status.dryRun what would be deleted. false where absent."
+    )
+    max_delete_percent: Annotated[int, Field(ge=0, le=100)] | None = Field(
+        default=None,
+        description="Fail with PruneLimitExceeded, before anything is copied, where more of the destination's files "
+        "than these percent would be deleted. 100 where absent.",
+    )
+
+
+TOGETHER = (rules.PRUNE_IS_ATOMIC,)
 IMMUTABLE = {"repo": None, "branch": DEFAULT_BRANCH, "project": DEFAULT_PROJECT}
 
 
@@ -167,10 +248,17 @@ def _immutable_rules() -> list[JsonValue]:
     ]
 
 
+def _together_rules() -> list[JsonValue]:
+    return [
+        {"rule": rule.cel, "message": rule.message, "fieldPath": f".{rule.field}", "reason": "FieldValueInvalid"}
+        for rule in TOGETHER
+    ]
+
+
 class Spec(Model):
     """What to sync and where to."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": _immutable_rules()})
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": _immutable_rules() + _together_rules()})
 
     repo: RepoName = Field(description="Pachyderm repo that receives the files; created if missing. Cannot change.")
     branch: BranchName | None = Field(
@@ -196,6 +284,61 @@ class Spec(Model):
     image: Image | None = Field(
         default=None, description="Image that runs s3sync-job. The operator's --job-image where absent."
     )
+    pachd_address: PachdAddress | None = Field(
+        default=None,
+        description="Pachyderm's gRPC API (pachd 2.8 or newer): grpc://host:port, grpcs://host:port for TLS, or "
+        "host:port, which means grpc. The operator's --default-pachd-address where absent.",
+    )
+    publish: Publish | None = Field(
+        default=None,
+        description="Atomic: workers stage and verify on branches of their own, and one commit brings all of it, or "
+        "nothing, onto the branch; needs a pachd address. Direct: files are written to the branch one by one. Atomic "
+        "where absent and a pachd address is known, else Direct.",
+    )
+    client: Client | None = Field(
+        default=None,
+        description="What moves the files: file_io (TensorFlow), minio (the MinIO client), or pfs (one gRPC stream, by "
+        "far the fastest for many small files; needs a pachd address). file_io where absent.",
+    )
+    verify: Verify | None = Field(
+        default=None,
+        description="Full: every byte is read back and compared. Checksum: by Pachyderm's own hashes, and read back "
+        "where these prove nothing. None: not at all, and the sync is Copied, never Verified. Full where absent.",
+    )
+    workers: Annotated[int, Field(ge=1, le=MOST_WORKERS)] | None = Field(
+        default=None, description="Pods that share the files among them. 1 where absent."
+    )
+    destination_path: DestinationPath | None = Field(
+        default=None,
+        description="Directory in the repo that receives the files; '/' is the repo's top level. The input path where "
+        "absent. What lies at an earlier destination stays there.",
+    )
+    filter: Filter | None = Field(default=None, description="Which files are synced. All where absent.")
+    prune: Prune | None = Field(
+        default=None,
+        description="Where present, files under the destination that the input path does not have are deleted, in the "
+        "commit that publishes. Needs an atomic publish.",
+    )
+    on_invalid_path: OnInvalidPath | None = Field(
+        default=None,
+        description="What to do about sockets, unreadable files, dangling links and names that Pachyderm refuses: "
+        "Fail, or Skip them and name them in status.skipped. Fail where absent.",
+    )
+    cert_secret_ref: CertSecretRef | None = Field(
+        default=None, description="The CA to trust, and a client certificate, for the S3 gateway and for pachd."
+    )
+    insecure_skip_verify: bool | None = Field(
+        default=None,
+        description="Trust any certificate of the S3 gateway and of pachd; insecure. false where absent.",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        given = self.model_dump(by_alias=True, exclude_none=True, mode="json")
+        for rule in TOGETHER:
+            if rule.refused(given):
+                raise ValueError(f"{rule.field}: {rule.message}")
+        return self
 
     @property
     def effective_branch(self) -> str:
@@ -210,7 +353,11 @@ class Spec(Model):
     @property
     def bucket(self) -> str:
         """The name under which the S3 gateway serves the branch: `branch.repo[.project]`."""
-        parts = [self.effective_branch, self.repo]
+        return self.bucket_of(self.effective_branch)
+
+    def bucket_of(self, branch: str) -> str:
+        """Return the name under which the S3 gateway serves another branch of the repo."""
+        parts = [branch, self.repo]
         if self.project and self.project != DEFAULT_PROJECT:
             parts.append(self.project)
         return ".".join(parts)
@@ -218,17 +365,55 @@ class Spec(Model):
     @property
     def destination(self) -> str:
         """Where the tree lands, as an S3 address."""
-        return f"s3://{self.bucket}/{self.effective_input_path.strip('/')}"
+        return f"s3://{self.bucket}/{self.prefix}"
+
+    @property
+    def prefix(self) -> str:
+        """The directory in the repo that receives the files, without slashes at its ends; the top level is empty."""
+        return (self.destination_path or self.effective_input_path).strip("/")
+
+    @property
+    def effective_client(self) -> Client:
+        """What moves the files."""
+        return self.client or Client.FILE_IO
+
+    @property
+    def effective_workers(self) -> int:
+        """How many pods share the work."""
+        return self.workers or 1
 
     @property
     def digest(self) -> str:
         """A hash of what the spec means: equal for two specs that differ only in defaults written out."""
-        meaning = self.model_dump(by_alias=True, exclude_none=True) | {
+        meaning = self._without_defaults() | {
             "branch": self.effective_branch,
             "project": self.project or DEFAULT_PROJECT,
             "inputPath": self.effective_input_path,
         }
         return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _without_defaults(self) -> dict[str, Any]:
+        """A field that came later is left out where it says what its absence says, so that older digests stay."""
+        given = self.model_dump(by_alias=True, exclude_none=True, mode="json")
+        if (self.destination_path or "/").strip("/") == self.effective_input_path.strip("/"):
+            del given["destinationPath"]
+        if self.publish is Publish.ATOMIC and self.pachd_address:
+            del given["publish"]
+        if self.prune:
+            given["prune"] = {"dryRun": False, "maxDeletePercent": 100} | given["prune"]
+        if self.filter:
+            given["filter"] = {kind: patterns for kind, patterns in given["filter"].items() if patterns}
+        return {name: value for name, value in given.items() if _LATER_DEFAULTS.get(name) != value}
+
+
+_LATER_DEFAULTS: dict[str, object] = {
+    "client": Client.FILE_IO.value,
+    "verify": Verify.FULL.value,
+    "workers": 1,
+    "onInvalidPath": OnInvalidPath.FAIL.value,
+    "insecureSkipVerify": False,
+    "filter": {},
+}
 
 
 def to_utc_text(moment: datetime) -> str:
@@ -257,8 +442,14 @@ class Counts(Observed):
 
     files: int = Field(description="Files found under the input path.")
     bytes: int = Field(description="Their size in bytes.")
-    verified: int = Field(description="Files read back through the gateway and found equal.")
-    failed: int = Field(description="Files that were not copied or did not read back equal.")
+    verified: int = Field(description="Files proved equal as spec.verify asks; unchanged ones are not among them.")
+    failed: int = Field(description="Files that were not copied or did not prove equal.")
+    unchanged: int | None = Field(default=None, description="Files that the branch had already, by Pachyderm's hash.")
+    skipped: int | None = Field(default=None, description="Paths that cannot be synced and were left out.")
+    extra: int | None = Field(
+        default=None, description="Files that the branch has under the destination and the input has not."
+    )
+    deleted: int | None = Field(default=None, description="Those of them that the publishing commit deleted.")
 
 
 class FileFailure(Observed):
@@ -267,6 +458,20 @@ class FileFailure(Observed):
     path: str
     verdict: str
     detail: str
+
+
+class SkippedPath(Observed):
+    """One path that cannot be synced, and why."""
+
+    path: str
+    detail: str
+
+
+class DryRun(Observed):
+    """What pruning would delete."""
+
+    delete: tuple[str, ...] = Field(description=f"The first {FAILURES_IN_STATUS} files that would be deleted.")
+    count: int = Field(description="How many would be deleted.")
 
 
 class Status(Observed):
@@ -288,13 +493,22 @@ class Status(Observed):
     completion_time: Time | None = Field(default=None, description="When the run was found to have ended.")
     duration: str | None = Field(default=None, description="From startTime to completionTime, as in 1m30s.")
     counts: Counts | None = Field(default=None, description="Files and bytes of the last attempt.")
+    commit: str | None = Field(
+        default=None, description="The commit that holds the sync: its own, or where nothing changed the one before."
+    )
     manifest_digest: str | None = Field(
         default=None,
-        description="SHA-256 over the sorted list of all files' hashes, sizes and keys; only when verified.",
+        description="SHA-256 over the sorted list of all files' hashes, sizes and keys; only when verified, and of "
+        "several workers only where the publish was atomic and of at most 200000 files.",
     )
     failures: tuple[FileFailure, ...] | None = Field(
         default=None, description=f"The first {FAILURES_IN_STATUS} files that failed."
     )
+    skipped: tuple[SkippedPath, ...] | None = Field(
+        default=None,
+        description=f"The first {FAILURES_IN_STATUS} paths that were skipped; counts.skipped says of how many.",
+    )
+    dry_run: DryRun | None = Field(default=None, description="What spec.prune would delete, where it is a dry run.")
     log_tail: str | None = Field(
         default=None, max_length=LOG_TAIL_BYTES, description=f"End of the job's log, at most {LOG_TAIL_BYTES} bytes."
     )
@@ -336,8 +550,12 @@ def parse_spec(raw: object) -> Spec:
 
 
 def _complaint(item: Any) -> str:
+    said = item["msg"].removeprefix("Value error, ")
+    if not item["loc"]:
+        # A check of the whole spec names its field itself.
+        return f"spec.{said}"
     where = ".".join(("spec", *(str(part) for part in item["loc"])))
-    return f"{where}: {item['msg'].removeprefix('Value error, ')}"
+    return f"{where}: {said}"
 
 
 def parse_status(raw: object) -> Status:

@@ -46,8 +46,9 @@ class Cluster(Protocol):
     async def pod_log(self, namespace: str, pod: str) -> str:
         """Return the end of a pod's log, or nothing where it cannot be had."""
 
-    async def get_secret(self, namespace: str, name: str) -> dict[str, str]:
-        """Return a Secret's decoded data; raises TemporarySyncError where it is not there."""
+    async def get_secret(self, namespace: str, name: str, field: str) -> dict[str, str]:
+        """Return the decoded data of the Secret that a spec's field names; raises TemporarySyncError where it is not
+        there."""
 
     async def create_tfjob(self, manifest: Raw) -> Raw:
         """Create a TFJob and return it, or the one that is there by that name."""
@@ -164,13 +165,14 @@ class KubernetesCluster:
             return ""
         return data.decode(errors="replace")
 
-    async def get_secret(self, namespace: str, name: str) -> dict[str, str]:
-        """Return a Secret's decoded data; raises TemporarySyncError where it is not there."""
+    async def get_secret(self, namespace: str, name: str, field: str) -> dict[str, str]:
+        """Return the decoded data of the Secret that a spec's field names; raises TemporarySyncError where it is not
+        there."""
         try:
             secret = await self._core.read_namespaced_secret(name, namespace, _request_timeout=self._timeout)
         except ApiException as error:
             if error.status == 404:
-                text = f"Secret '{name}' of spec.secretRef is not in namespace '{namespace}'; create it"
+                text = f"Secret '{name}' of {field} is not in namespace '{namespace}'; create it"
                 raise TemporarySyncError(Reason.SECRET_NOT_FOUND, text) from None
             raise _refused(error) from error
         data = secret.data or {}

@@ -21,11 +21,13 @@ PRINTER_COLUMNS = (
     ("Age", "date", ".metadata.creationTimestamp", 0),
     ("Phase", "string", ".status.phase", 1),
     ("Verified", "integer", ".status.counts.verified", 1),
+    ("Commit", "string", ".status.commit", 1),
     ("TFJob", "string", ".status.tfJobName", 1),
     ("Duration", "string", ".status.duration", 1),
 )
 _KEPT = (
-    "type", "format", "description", "enum", "maxLength", "minLength", "maximum", "minimum", "x-kubernetes-validations",
+    "type", "format", "description", "enum", "maxLength", "minLength", "maximum", "minimum", "maxItems",
+    "x-kubernetes-validations",
 )  # fmt: skip
 
 

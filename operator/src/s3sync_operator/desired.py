@@ -5,7 +5,18 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from s3sync_operator.api import GROUP, KIND, VERSION, Spec, Sync
+from s3sync_operator.access import (
+    ACCESS_KEY,
+    CA_KEY,
+    CERTIFICATE_KEY,
+    NO_AUTH_KEY,
+    PRIVATE_KEY,
+    SECRET_KEY,
+    TOKEN_KEY,
+    endpoint_url,
+    pachd_address,
+)
+from s3sync_operator.api import GROUP, KIND, VERSION, Client, OnInvalidPath, Prune, Spec, Sync, Verify
 from s3sync_operator.settings import Settings
 
 TFJOB_GROUP, TFJOB_VERSION, TFJOB_KIND, TFJOB_PLURAL = "kubeflow.org", "v1", "TFJob", "tfjobs"
@@ -15,15 +26,13 @@ ANNOTATION_SYNC = f"{GROUP}/sync"
 ANNOTATION_ATTEMPT = f"{GROUP}/attempt"
 CONTAINER = "tensorflow"
 COMMAND = "s3sync-job"
+STAGING_FLAG = "--staging-branch="
 JOB_USER = 65532
+CERTIFICATES = "/etc/s3sync/certificates"
 
 # A worker's pod and Service are named `<tfjob>-worker-<index>`, and a Service's name has at most 63 characters.
 _NAME_LENGTH = 63 - len("-worker-9999")
 _HASH_LENGTH = 8
-
-# Without auth, Pachyderm's gateway takes any signed request whose access key equals its secret key.
-_NO_AUTH_KEY = "pachyderm"
-ACCESS_KEY, SECRET_KEY, TOKEN_KEY = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "token"
 
 
 @dataclass(frozen=True)
@@ -44,12 +53,6 @@ def run_name(sync: Sync, run: Run) -> str:
     return f"{stem[: _NAME_LENGTH - _HASH_LENGTH - 1].rstrip('-')}-{suffix}"
 
 
-def endpoint_url(spec: Spec, settings: Settings) -> str:
-    """Return the S3 gateway's URL; a bare host:port means http, as in the manifests of Pachyderm's examples."""
-    endpoint = (spec.endpoint or settings.default_endpoint).rstrip("/")
-    return endpoint if "://" in endpoint else f"http://{endpoint}"
-
-
 def owner_reference(sync: Sync) -> dict[str, Any]:
     """Return the reference that makes the garbage collector delete an object with its sync."""
     return {
@@ -62,8 +65,26 @@ def owner_reference(sync: Sync) -> dict[str, Any]:
     }
 
 
-def tfjob(sync: Sync, spec: Spec, run: Run, settings: Settings, secret_keys: frozenset[str]) -> dict[str, Any]:
-    """Return the TFJob of a run; `secret_keys` are the keys that the spec's Secret has (empty without one).
+@dataclass(frozen=True)
+class Staging:
+    """Where a run's workers stage: what their branches begin with, and the commit that they build upon, if any."""
+
+    branch: str
+    base: str | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a TFJob is rendered from besides spec and settings: the keys that the spec's two Secrets have (empty without
+    one), and where to stage (None where files are written to the branch itself)."""
+
+    secret_keys: frozenset[str] = frozenset()
+    certificate_keys: frozenset[str] = frozenset()
+    staging: Staging | None = None
+
+
+def tfjob(sync: Sync, spec: Spec, run: Run, settings: Settings, found: Found) -> dict[str, Any]:
+    """Return the TFJob of a run.
 
     The restart policy is Never, since the training-operator restarts without backoff or reliable limit (seen in
     v1.8.1): the operator counts the attempts itself.
@@ -82,9 +103,10 @@ def tfjob(sync: Sync, spec: Spec, run: Run, settings: Settings, secret_keys: fro
         },
         "spec": {
             "runPolicy": {"cleanPodPolicy": "None", "activeDeadlineSeconds": settings.run_deadline},
+            **_success_policy(spec),
             "tfReplicaSpecs": {
                 "Worker": {
-                    "replicas": 1,
+                    "replicas": spec.effective_workers,
                     "restartPolicy": "Never",
                     "template": {
                         # A service mesh's sidecar would keep the pod running after the job has ended.
@@ -92,12 +114,17 @@ def tfjob(sync: Sync, spec: Spec, run: Run, settings: Settings, secret_keys: fro
                             "labels": labels,
                             "annotations": annotations | {"sidecar.istio.io/inject": "false"},
                         },
-                        "spec": _pod_spec(spec, settings, secret_keys),
+                        "spec": _pod_spec(spec, settings, found),
                     },
                 }
             },
         },
     }
+
+
+def _success_policy(spec: Spec) -> dict[str, str]:
+    """By default a TFJob has succeeded once its worker 0 has."""
+    return {"successPolicy": "AllWorkers"} if spec.effective_workers > 1 else {}
 
 
 def _labels(sync: Sync) -> dict[str, str]:
@@ -117,7 +144,7 @@ def sync_hash(sync: Sync) -> str:
     return hashlib.sha256(sync.name.encode()).hexdigest()[:16]
 
 
-def _pod_spec(spec: Spec, settings: Settings, secret_keys: frozenset[str]) -> dict[str, Any]:
+def _pod_spec(spec: Spec, settings: Settings, found: Found) -> dict[str, Any]:
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -128,19 +155,23 @@ def _pod_spec(spec: Spec, settings: Settings, secret_keys: frozenset[str]) -> di
             "fsGroup": JOB_USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(spec, settings, secret_keys)],
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "containers": [_container(spec, settings, found)],
+        "volumes": [{"name": "tmp", "emptyDir": {}}, *_certificate_volumes(spec, found)],
     }
 
 
-def _container(spec: Spec, settings: Settings, secret_keys: frozenset[str]) -> dict[str, Any]:
+def _container(spec: Spec, settings: Settings, found: Found) -> dict[str, Any]:
+    mounts = [{"name": "certificates", "mountPath": CERTIFICATES, "readOnly": True}] if spec.cert_secret_ref else []
     return {
         "name": CONTAINER,
         "image": spec.image or settings.job_image,
         "command": [COMMAND],
-        # With "=" a path that starts with "-" is not taken for a flag.
-        "args": [f"--bucket={spec.bucket}", f"--inputpath={spec.effective_input_path}"],
-        "env": [{"name": "S3_ENDPOINT", "value": endpoint_url(spec, settings)}, *_credentials(spec, secret_keys)],
+        "args": _arguments(spec, found.staging),
+        "env": [
+            {"name": "S3_ENDPOINT", "value": endpoint_url(spec, settings)},
+            *_credentials(spec, found.secret_keys),
+            *({"name": name, "value": value} for name, value in _variables(spec, settings, found).items()),
+        ],
         "resources": _resources(settings),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
@@ -149,8 +180,68 @@ def _container(spec: Spec, settings: Settings, secret_keys: frozenset[str]) -> d
             "capabilities": {"drop": ["ALL"]},
         },
         # TensorFlow's S3 plugin stages each upload whole under /tmp.
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *mounts],  # noqa: S108
     }
+
+
+def _arguments(spec: Spec, staging: Staging | None) -> list[str]:
+    """Return s3sync-job's flags; what says no more than its default is left out.
+
+    With "=" a value that starts with "-" is not taken for a flag.
+    """
+    flags = [f"--bucket={spec.bucket}", f"--inputpath={spec.effective_input_path}"]
+    if spec.destination_path:
+        flags.append(f"--destination-path={spec.destination_path}")
+    if spec.effective_client is not Client.FILE_IO:
+        flags.append(f"--client={spec.effective_client}")
+    if spec.verify not in (None, Verify.FULL):
+        flags.append(f"--verify={spec.verify}")
+    if spec.filter:
+        flags += [f"--include={pattern}" for pattern in spec.filter.include or ()]
+        flags += [f"--exclude={pattern}" for pattern in spec.filter.exclude or ()]
+    if spec.on_invalid_path is OnInvalidPath.SKIP:
+        flags.append("--on-invalid-path=Skip")
+    return flags + (_staging_flags(staging, spec.prune) if staging else [])
+
+
+def _staging_flags(staging: Staging, prune: Prune | None) -> list[str]:
+    flags = [f"{STAGING_FLAG}{staging.branch}"]
+    if staging.base:
+        flags.append(f"--base-commit={staging.base}")
+    if prune:
+        flags.append("--prune-dry-run" if prune.dry_run else "--prune")
+        if prune.max_delete_percent is not None:
+            flags.append(f"--max-delete-percent={prune.max_delete_percent}")
+    return flags
+
+
+def _variables(spec: Spec, settings: Settings, found: Found) -> dict[str, str]:
+    """Return how Pachyderm is reached, besides its S3 endpoint."""
+    variables = {}
+    address = pachd_address(spec, settings)
+    if address and (found.staging or spec.effective_client is Client.PFS):
+        variables["PACHD_ADDRESS"] = address
+    if spec.cert_secret_ref:
+        variables["S3_CA_FILE"] = f"{CERTIFICATES}/{CA_KEY}"
+    if spec.cert_secret_ref and PRIVATE_KEY in found.certificate_keys:
+        variables["S3SYNC_CLIENT_CERT"] = f"{CERTIFICATES}/{CERTIFICATE_KEY}"
+        variables["S3SYNC_CLIENT_KEY"] = f"{CERTIFICATES}/{PRIVATE_KEY}"
+    if spec.insecure_skip_verify:
+        variables["S3SYNC_INSECURE_SKIP_VERIFY"] = "1"
+    return variables
+
+
+def _certificate_volumes(spec: Spec, found: Found) -> list[dict[str, Any]]:
+    """Only the keys that are used are mounted; fsGroup makes them readable to the job's user."""
+    if spec.cert_secret_ref is None:
+        return []
+    items = [
+        {"key": key, "path": key}
+        for key in (CA_KEY, CERTIFICATE_KEY, PRIVATE_KEY)
+        if key == CA_KEY or key in found.certificate_keys
+    ]
+    secret = {"secretName": spec.cert_secret_ref.name, "items": items, "defaultMode": 0o440}
+    return [{"name": "certificates", "secret": secret}]
 
 
 def _resources(settings: Settings) -> dict[str, Any]:
@@ -163,44 +254,10 @@ def _resources(settings: Settings) -> dict[str, Any]:
 def _credentials(spec: Spec, secret_keys: frozenset[str]) -> list[dict[str, Any]]:
     """Credentials reach the pod as references only; with a token, Pachyderm takes it as access key and secret key."""
     if spec.secret_ref is None:
-        return [{"name": name, "value": _NO_AUTH_KEY} for name in (ACCESS_KEY, SECRET_KEY)]
+        return [{"name": name, "value": NO_AUTH_KEY} for name in (ACCESS_KEY, SECRET_KEY)]
     name = spec.secret_ref.name
     token = TOKEN_KEY in secret_keys
     return [
         {"name": key, "valueFrom": {"secretKeyRef": {"name": name, "key": TOKEN_KEY if token else key}}}
         for key in (ACCESS_KEY, SECRET_KEY)
     ]
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """The key pair that signs requests to the gateway; never shown."""
-
-    access_key: str
-    secret_key: str
-
-    def __repr__(self) -> str:
-        return "Credentials(…)"
-
-
-NO_AUTH = Credentials(_NO_AUTH_KEY, _NO_AUTH_KEY)
-
-
-def credential_problem(secret: dict[str, str]) -> str | None:
-    """Return which key of a Secret's data cannot be sent as it is, without its value; None where all can.
-
-    The job gets the values by reference, so a line break at the end, as `echo` leaves it, cannot be cut off here.
-    """
-    for key in (TOKEN_KEY, ACCESS_KEY, SECRET_KEY):
-        if not re.fullmatch(r"[!-~]*", secret.get(key, "")):
-            return f"'{key}' has white space, a line break or other than ASCII in it; store it without, by printf %s"
-    return None
-
-
-def credentials_of(secret: dict[str, str]) -> Credentials | None:
-    """Return the key pair of a Secret's decoded data, or None where it has neither a token nor both keys."""
-    if secret.get(TOKEN_KEY):
-        return Credentials(secret[TOKEN_KEY], secret[TOKEN_KEY])
-    if secret.get(ACCESS_KEY) and secret.get(SECRET_KEY):
-        return Credentials(secret[ACCESS_KEY], secret[SECRET_KEY])
-    return None

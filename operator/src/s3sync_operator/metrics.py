@@ -33,6 +33,8 @@ REASONS = frozenset(Reason) | JOB_REASONS
 NO_ANSWER = "none"
 """Stands for an HTTP status where no answer came."""
 
+PUBLISHES = ("published", "unchanged", "moved", "dropped")
+
 _MILLISECONDS_TO_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _UP_TO_MINUTES = (*_MILLISECONDS_TO_SECONDS, 60, 180)
 _SECONDS_TO_A_DAY = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400)
@@ -103,7 +105,22 @@ class Metrics:
             ["result", "reason"],
             registry=registry,
         )
-        self._runs.labels("succeeded", Reason.VERIFIED.value)
+        for good in sorted(_GOOD):
+            self._runs.labels("succeeded", good)
+        self._publishes = Counter(
+            "s3sync_publishes",
+            "Runs brought onto their branch, by result: published (one commit), unchanged (none was needed), moved "
+            "(the branch had changed meanwhile), dropped (the commit finished with an error and was removed).",
+            ["result"],
+            registry=registry,
+        )
+        for result in PUBLISHES:
+            self._publishes.labels(result)
+        self._collected = Counter(
+            "s3sync_staging_branches_collected",
+            "Staging branches that dead runs had left, removed by a sweep.",
+            registry=registry,
+        )
         self._failed_attempts = Counter(
             "s3sync_attempts_failed",
             "Attempts of runs that failed, the last one of a failed run among them, by reason.",
@@ -126,20 +143,21 @@ class Metrics:
     def _make_reports(self, registry: CollectorRegistry) -> None:
         self._files = Counter(
             "s3sync_job_files",
-            "Files of the jobs' reports by outcome: verified, failed, unfinished (the job ended before).",
+            "Files of the jobs' reports by outcome: verified, copied (unverified, as asked), unchanged, failed, "
+            "unfinished (the job ended before).",
             ["outcome"],
             registry=registry,
         )
         self._bytes = Counter(
             "s3sync_job_bytes",
-            "Bytes of the jobs' reports by outcome: verified, unverified.",
+            "Bytes of the jobs' reports by outcome: verified, unchanged, unverified.",
             ["outcome"],
             registry=registry,
         )
         self._copied = Counter("s3sync_job_copied_bytes", "Bytes that jobs wrote to Pachyderm.", registry=registry)
-        for outcome in ("verified", "failed", "unfinished"):
+        for outcome in ("verified", "copied", "unchanged", "failed", "unfinished"):
             self._files.labels(outcome)
-        for outcome in ("verified", "unverified"):
+        for outcome in ("verified", "unchanged", "unverified"):
             self._bytes.labels(outcome)
 
     def _make_requests(self, registry: CollectorRegistry) -> None:
@@ -162,6 +180,20 @@ class Metrics:
             "failure.",
             ["operation", "result"],
             registry=registry,
+        )
+        self._pachd = Counter(
+            "s3sync_pachd_requests",
+            "Calls of pachd's gRPC API by the operator, each try of its own, by operation and result: ok, missing, or "
+            "the reason of a failure.",
+            ["operation", "result"],
+            registry=registry,
+        )
+        self._pachd_seconds = Histogram(
+            "s3sync_pachd_request_duration_seconds",
+            "How long a call of pachd's gRPC API took.",
+            ["operation"],
+            registry=registry,
+            buckets=_UP_TO_MINUTES,
         )
         self._gateway_seconds = Histogram(
             "s3sync_gateway_request_duration_seconds",
@@ -200,14 +232,18 @@ class Metrics:
 
     def _count_report(self, report: Report) -> None:
         files, size = report.files, report.bytes
+        copied = files.copied if report.result == "Copied" else 0
         for outcome, count in (
             ("verified", files.verified),
+            ("copied", copied),
+            ("unchanged", files.unchanged),
             ("failed", files.failed),
-            ("unfinished", files.total - files.verified - files.failed),
+            ("unfinished", files.total - files.verified - files.failed - files.unchanged - copied),
         ):
             self._files.labels(outcome).inc(max(0, count))
         self._bytes.labels("verified").inc(max(0, size.verified))
-        self._bytes.labels("unverified").inc(max(0, size.total - size.verified))
+        self._bytes.labels("unchanged").inc(max(0, size.unchanged))
+        self._bytes.labels("unverified").inc(max(0, size.total - size.verified - size.unchanged))
         self._copied.inc(max(0, size.copied))
 
     def kubernetes_answered(self, request: ApiRequest, code: str, seconds: float) -> None:
@@ -220,6 +256,19 @@ class Metrics:
         self._gateway.labels(operation, result).inc()
         self._gateway_seconds.labels(operation).observe(seconds)
 
+    def pachd_answered(self, operation: str, result: str, seconds: float) -> None:
+        """Count a call of pachd's gRPC API; `result` is ok, missing or a Reason."""
+        self._pachd.labels(operation, result).inc()
+        self._pachd_seconds.labels(operation).observe(seconds)
+
+    def published(self, result: str) -> None:
+        """Count what came of a publish: one of PUBLISHES."""
+        self._publishes.labels(result).inc()
+
+    def collected(self, branches: int) -> None:
+        """Count staging branches of dead runs that were removed."""
+        self._collected.inc(branches)
+
     def set_phases(self, phases: Iterable[Phase]) -> None:
         """Show how many syncs are in each phase."""
         counted = list(phases)
@@ -227,7 +276,8 @@ class Metrics:
             self._syncs.labels(phase.value).set(counted.count(phase))
 
 
-_NO_FAILURES = frozenset({"Copied", Reason.VERIFIED, Reason.PROGRESSING, Reason.PROGRESSING_WITH_RETRY})
+_GOOD = frozenset({Reason.VERIFIED.value, Reason.COPIED.value, Reason.UNCHANGED.value})
+_NO_FAILURES = _GOOD | {Reason.PROGRESSING, Reason.PROGRESSING_WITH_RETRY}
 
 
 def _ends_attempt(before: Status, after: Status) -> bool:

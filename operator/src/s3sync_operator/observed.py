@@ -7,21 +7,24 @@ from typing import Any, Literal
 
 from s3sync_operator.api import LOG_TAIL_BYTES
 from s3sync_operator.blotting import blot
-from s3sync_operator.desired import CONTAINER
-from s3sync_operator.report import Report, find_report, without_report
+from s3sync_operator.desired import CONTAINER, STAGING_FLAG
+from s3sync_operator.report import Report, combined, find_report, without_report
 
 JobState = Literal["Active", "Succeeded", "Failed"]
 
 
 @dataclass(frozen=True)
 class JobSeen:
-    """A TFJob: its state, and the message of its last condition."""
+    """A TFJob: its state, the message of its last condition, how many workers it has, and whether these stage what they
+    copy, for the operator to publish."""
 
     name: str
     created: datetime
     state: JobState
     message: str
     deleting: bool
+    workers: int = 1
+    stages: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class PodSeen:
     terminated_reason: str
     termination_message: str
     unschedulable: str
+    finished: datetime | None = None
+    report: Report | None = None
 
     @property
     def ended(self) -> bool:
@@ -53,11 +58,31 @@ class Observation:
 
     job: JobSeen | None
     pods: tuple[PodSeen, ...]
-    report: Report | None
     log_tail: str
 
+    @property
+    def workers(self) -> int:
+        """How many workers are to report."""
+        return self.job.workers if self.job else 1
 
-NOTHING = Observation(job=None, pods=(), report=None, log_tail="")
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """The workers' reports that there are, by the workers' order."""
+        found = (pod.report for pod in self.pods if pod.report)
+        return tuple(sorted(found, key=lambda report: report.worker.index))
+
+    @property
+    def report(self) -> Report | None:
+        """What the reports say together; None where there is none."""
+        return combined(self.reports)
+
+    @property
+    def ended(self) -> datetime | None:
+        """When the last container ended, None where none has."""
+        return max((pod.finished for pod in self.pods if pod.finished), default=None)
+
+
+NOTHING = Observation(job=None, pods=(), log_tail="")
 
 
 def observe(
@@ -72,12 +97,15 @@ def observe(
     before anything is made of them.
     """
     ordered = sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
-    seen = tuple(_blotted(pod_seen(pod), secrets) for pod in ordered)
     logs = {name: blot(text, secrets) for name, text in logs.items()}
-    texts = [text for pod in seen for text in (pod.termination_message, logs.get(pod.name, ""))]
-    report = next((found for text in texts if (found := find_report(text))), None)
+    seen = tuple(_with_report(_blotted(pod_seen(pod), secrets), logs) for pod in ordered)
     tail = "\n".join(without_report(logs[pod.name]) for pod in seen if logs.get(pod.name))
-    return Observation(job_seen(job) if job else None, seen, report, log_tail(tail))
+    return Observation(job_seen(job) if job else None, seen, log_tail(tail))
+
+
+def _with_report(pod: "PodSeen", logs: Mapping[str, str]) -> "PodSeen":
+    texts = (pod.termination_message, logs.get(pod.name, ""))
+    return replace(pod, report=next((found for text in texts if (found := find_report(text))), None))
 
 
 def _blotted(pod: "PodSeen", secrets: Sequence[str]) -> "PodSeen":
@@ -107,7 +135,19 @@ def job_seen(raw: Mapping[str, Any]) -> JobSeen:
         state=state,
         message=kinds.get(state, ""),
         deleting="deletionTimestamp" in raw["metadata"],
+        workers=_worker_spec(raw).get("replicas") or 1,
+        stages=any(flag.startswith(STAGING_FLAG) for flag in _arguments(raw)),
     )
+
+
+def _worker_spec(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = raw.get("spec", {}).get("tfReplicaSpecs", {}).get("Worker", {})
+    return found
+
+
+def _arguments(raw: Mapping[str, Any]) -> list[str]:
+    containers = _worker_spec(raw).get("template", {}).get("spec", {}).get("containers", ())
+    return [str(flag) for container in containers for flag in container.get("args") or ()]
 
 
 def parse_time(text: str) -> datetime:
@@ -134,6 +174,7 @@ def pod_seen(raw: Mapping[str, Any]) -> PodSeen:
         terminated_reason=terminated.get("reason", ""),
         termination_message=terminated.get("message", ""),
         unschedulable=_unschedulable(status),
+        finished=parse_time(terminated["finishedAt"]) if terminated.get("finishedAt") else None,
     )
 
 

@@ -3,8 +3,9 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import botocore.session
@@ -18,11 +19,13 @@ from botocore.exceptions import (
     SSLError,
 )
 
+from s3sync_operator.access import NO_AUTH, SYSTEM_TLS, Credentials, Tls
 from s3sync_operator.api import Reason
 from s3sync_operator.blotting import blot
-from s3sync_operator.desired import NO_AUTH, Credentials
 from s3sync_operator.errors import PermanentSyncError, SyncError, TemporarySyncError
+from s3sync_operator.failures import tls_error
 from s3sync_operator.metrics import Metrics
+from s3sync_operator.pem_files import pem_files
 
 THREADS = 16
 REGION = "us-east-1"
@@ -31,7 +34,7 @@ REGION = "us-east-1"
 class Gateway(Protocol):
     """What the reconciler asks of Pachyderm."""
 
-    async def ensure_bucket(self, endpoint: str, bucket: str, credentials: Credentials) -> bool:
+    async def ensure_bucket(self, endpoint: str, bucket: str, credentials: Credentials, tls: Tls) -> bool:
         """Make the repo and branch of a bucket if they are missing; tell whether they were.
 
         Raises PermanentSyncError or TemporarySyncError with the reason.
@@ -55,36 +58,43 @@ class S3Gateway:
             request_checksum_calculation="when_required",
         )
 
-    async def ensure_bucket(self, endpoint: str, bucket: str, credentials: Credentials) -> bool:
+    async def ensure_bucket(self, endpoint: str, bucket: str, credentials: Credentials, tls: Tls = SYSTEM_TLS) -> bool:
         """Make the repo and branch of a bucket if they are missing; tell whether they were."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._ensure, endpoint, bucket, credentials)
+        return await loop.run_in_executor(self._threads, self._ensure, endpoint, bucket, credentials, tls)
 
     def close(self) -> None:
         """Let go of the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _client(self, endpoint: str, credentials: Credentials) -> Any:
-        # Making clients from one session is not thread-safe; using them is.
-        with self._lock:
-            return self._session.create_client(
-                "s3",
-                region_name=REGION,
-                endpoint_url=endpoint,
-                aws_access_key_id=credentials.access_key,
-                aws_secret_access_key=credentials.secret_key,
-                config=self._config,
-            )
+    @contextmanager
+    def _client(self, endpoint: str, credentials: Credentials, tls: Tls) -> Iterator[Any]:
+        with pem_files(tls) as (verify, pair):
+            # Making clients from one session is not thread-safe; using them is.
+            with self._lock:
+                client = self._session.create_client(
+                    "s3",
+                    region_name=REGION,
+                    endpoint_url=endpoint,
+                    verify=verify,
+                    aws_access_key_id=credentials.access_key,
+                    aws_secret_access_key=credentials.secret_key,
+                    config=self._config.merge(Config(client_cert=pair)) if pair else self._config,
+                )
+            try:
+                yield client
+            finally:
+                client.close()
 
-    def _ensure(self, endpoint: str, bucket: str, credentials: Credentials) -> bool:
+    def _ensure(self, endpoint: str, bucket: str, credentials: Credentials, tls: Tls) -> bool:
         def counted(operation: str, call: Callable[[], bool]) -> bool:
             return self._counted(operation, call, lambda error: gateway_error(endpoint, bucket, error))
 
         try:
-            client = self._client(endpoint, credentials)
-            if counted("HeadBucket", lambda: _exists(client, bucket)):
-                return False
-            return counted("CreateBucket", lambda: _create(client, bucket))
+            with self._client(endpoint, credentials, tls) as client:
+                if counted("HeadBucket", lambda: _exists(client, bucket)):
+                    return False
+                return counted("CreateBucket", lambda: _create(client, bucket))
         except (BotoCoreError, ClientError, ValueError) as error:
             # The cause stays out of the chain: its text may quote a header, and with it a token.
             raise _blotted(gateway_error(endpoint, bucket, error), credentials) from None
@@ -138,6 +148,8 @@ def _status(error: ClientError) -> int:
 def gateway_error(endpoint: str, bucket: str, error: Exception) -> SyncError:
     """Return what a failed call says of the sync: the reason, and whether trying again may mend it."""
     if isinstance(error, SSLError):
+        if found := tls_error(str(error), endpoint, "spec.endpoint"):
+            return found
         text = f"TLS with {endpoint} fails: {_cause(error)}; check spec.endpoint and the gateway's certificate"
         return TemporarySyncError(Reason.TLS_FAILED, text)
     if isinstance(error, EndpointConnectionError | ConnectTimeoutError | HTTPClientError):

@@ -9,29 +9,25 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from s3sync_operator.api import ConditionType, Phase, Reason, Spec, Status, Sync
+from s3sync_operator.access import endpoint_url
+from s3sync_operator.api import Client, ConditionType, Phase, Reason, Spec, Status, Sync
 from s3sync_operator.cluster import Cluster, EventType, Raw
-from s3sync_operator.desired import (
-    NO_AUTH,
-    Credentials,
-    Run,
-    credential_problem,
-    credentials_of,
-    endpoint_url,
-    run_name,
-    tfjob,
-)
+from s3sync_operator.desired import Found, Run, Staging, run_name, tfjob
 from s3sync_operator.errors import ConflictError, PermanentSyncError, TemporarySyncError
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.observed import NOTHING, JobSeen, Observation, job_seen, observe, pod_seen, without_texts
+from s3sync_operator.opening import Opened, open_sync, secret_of
+from s3sync_operator.pachd import Pachd
 from s3sync_operator.pachyderm import Gateway
+from s3sync_operator.publisher import Order, Publisher
 from s3sync_operator.report import Report
 from s3sync_operator.settings import Settings
+from s3sync_operator.staging import is_atomic, spec_problem
 from s3sync_operator.status import Outcome, current_run, invalid_spec_status, is_new, judge, status_after
 
 # Pods and TFJobs wake the reconciler by themselves; looking again at times finds what no event tells.
 LOOK_AGAIN = 15.0
-PREVIOUS_RUN_POLL = 1.0
+SOON = 1.0
 CONFLICT_DELAY = 1.0
 
 logger = logging.getLogger(__name__)
@@ -49,6 +45,7 @@ class Reconciler:
         self,
         cluster: Cluster,
         gateway: Gateway,
+        pachd: Pachd,
         settings: Settings,
         now: Callable[[], datetime] = utc_now,
         metrics: Metrics | None = None,
@@ -58,7 +55,12 @@ class Reconciler:
         self._settings = settings
         self._now = now
         self._metrics = metrics or Metrics()
+        self._publisher = Publisher(pachd, self._metrics)
         self._unanswered: dict[tuple[str, str], tuple[Sync, Status, Report | None]] = {}
+
+    def close(self) -> None:
+        """Leave publishes under way to the next operator."""
+        self._publisher.close()
 
     async def reconcile(self, key: tuple[str, str]) -> float | None:
         """Do what is due for the sync (namespace, name); return the seconds after which to look again, or None."""
@@ -75,11 +77,14 @@ class Reconciler:
 
     async def _step(self, sync: Sync) -> float | None:
         if sync.spec is None:
-            await self._write(sync, invalid_spec_status(sync, self._now()))
-            await self._end_leftovers(sync)
+            await self._refuse(sync, sync.spec_error or "")
             return None
         run = current_run(sync, sync.spec, self._now())
-        if not is_new(sync, run):
+        if is_new(sync, run):
+            if problem := spec_problem(sync.spec, self._settings):
+                await self._refuse(sync, problem)
+                return None
+        else:
             if sync.status.finished:
                 await self._settle(sync)
                 return None
@@ -90,11 +95,15 @@ class Reconciler:
         await self._write(sync, status, seen.report)
         return self._look_again(outcome, status)
 
+    async def _refuse(self, sync: Sync, problem: str) -> None:
+        await self._write(sync, invalid_spec_status(sync, problem, self._now()))
+        await self._end_leftovers(sync)
+
     def _look_again(self, outcome: Outcome, status: Status) -> float | None:
         if status.next_attempt_time:
             return self._until(status.next_attempt_time)
-        if outcome.reason == Reason.PREVIOUS_RUN_TERMINATING:
-            return PREVIOUS_RUN_POLL
+        if outcome.soon:
+            return SOON
         return LOOK_AGAIN if outcome.kind in ("Starting", "Running") else None
 
     def _until(self, moment: datetime) -> float:
@@ -115,11 +124,14 @@ class Reconciler:
         """A sync that is given up must not write any more, however late its pod would start."""
         try:
             jobs = await self._cluster.list_tfjobs(sync)
+            pods = await self._cluster.list_pods(sync) if jobs else []
         except TemporarySyncError as error:
             # Without the definition there is no TFJob; and the status says already what is final.
             logger.info("%s/%s: its TFJobs cannot be listed: %s", sync.namespace, sync.name, error)
             return
-        await self._delete(sync, [job for job in map(job_seen, jobs) if job.state == "Active"])
+        writing = {_job_of(pod) for pod in pods if not pod_seen(pod).ended}
+        ended = [job for job in map(job_seen, jobs) if job.state == "Active" or job.name in writing]
+        await self._delete(sync, ended)
 
     async def _delete(self, sync: Sync, jobs: list[JobSeen]) -> None:
         for job in jobs:
@@ -139,27 +151,29 @@ class Reconciler:
             if job is None and (is_new(sync, run) or sync.status.tf_job_name is None):
                 job = await self._start(sync, spec, run)
             seen = await self._observe(sync, spec, job, [pod for pod in pods if _job_of(pod) == name])
-            return judge(seen, self._now(), self._settings), seen
+            outcome = judge(seen, self._now(), self._settings)
+            if outcome.kind == "Succeeded" and seen.job and seen.job.stages:
+                outcome = await self._publish(sync, spec, run, seen)
         except TemporarySyncError as error:
             return self._troubled(sync, run, error), NOTHING
         except PermanentSyncError as error:
             return Outcome("Permanent", error.reason, error.message), NOTHING
+        return outcome, seen
 
     def _troubled(self, sync: Sync, run: Run, error: TemporarySyncError) -> Outcome:
         """A job under way is not ended because one look at it failed; before it started, an attempt is used up."""
+        if error.reason == Reason.TARGET_BUSY and not self._waited_too_long(sync, Reason.TARGET_BUSY):
+            return Outcome("Starting", error.reason, error.message, soon=True)
         if is_new(sync, run) or sync.status.tf_job_name is None:
             return Outcome("Retryable", error.reason, error.message)
         kind: Literal["Starting", "Running"] = "Running" if sync.status.phase == Phase.RUNNING else "Starting"
         return Outcome(kind, error.reason, error.message, troubled=True)
 
-    async def _secret(self, sync: Sync, spec: Spec) -> dict[str, str]:
-        return await self._cluster.get_secret(sync.namespace, spec.secret_ref.name) if spec.secret_ref else {}
-
     async def _observe(self, sync: Sync, spec: Spec, job: Raw | None, pods: list[Raw]) -> Observation:
         """A log is shown only with the Secret at hand, whose values must not be in it."""
         logs = await self._logs(sync, pods)
         try:
-            secret = await self._secret(sync, spec) if logs else {}
+            secret = await secret_of(self._cluster, sync, spec) if logs else {}
         except TemporarySyncError:
             # The job has what it needs; a Secret that is gone by now fails the next run, not this one.
             return without_texts(observe(job, pods, logs))
@@ -174,29 +188,63 @@ class Reconciler:
         if not others and not writing:
             return None
         text = f"{', '.join(([job.name for job in others] + writing)[:2])} of the previous run is still ending"
-        if self._waited_too_long(sync):
+        if self._waited_too_long(sync, Reason.PREVIOUS_RUN_TERMINATING):
             return Outcome("Retryable", Reason.PREVIOUS_RUN_TERMINATING, text)
-        return Outcome("Starting", Reason.PREVIOUS_RUN_TERMINATING, text)
+        return Outcome("Starting", Reason.PREVIOUS_RUN_TERMINATING, text, soon=True)
 
-    def _waited_too_long(self, sync: Sync) -> bool:
+    def _waited_too_long(self, sync: Sync, reason: Reason) -> bool:
         ready = sync.status.condition(ConditionType.READY)
-        if ready is None or ready.reason != Reason.PREVIOUS_RUN_TERMINATING:
+        if ready is None or ready.reason != reason:
             return False
         return self._now() - ready.last_transition_time > timedelta(seconds=self._settings.start_deadline)
 
     async def _start(self, sync: Sync, spec: Spec, run: Run) -> Raw:
         """Make repo and branch, then the TFJob."""
-        secret = await self._secret(sync, spec)
-        credentials = _credentials(spec, secret)
-        if await self._gateway.ensure_bucket(endpoint_url(spec, self._settings), spec.bucket, credentials):
-            note = f"created branch '{spec.effective_branch}' of repo '{spec.repo}'"
-            await self._cluster.post_event(sync, "Normal", "BranchCreated", note)
-        job = await self._cluster.create_tfjob(tfjob(sync, spec, run, self._settings, _filled(secret)))
+        opened = await open_sync(self._cluster, sync, spec)
+        staging = await self._prepare(sync, spec, run, opened) if is_atomic(spec, self._settings) else None
+        if staging is None or spec.effective_client is not Client.PFS:
+            # What keeps the job from the gateway is told at once, not once its pod has started.
+            url = endpoint_url(spec, self._settings)
+            if await self._gateway.ensure_bucket(url, spec.bucket, opened.credentials, opened.tls):
+                await self._tell_of_branch(sync, spec)
+        found = Found(opened.secret_keys, opened.certificate_keys, staging)
+        job = await self._cluster.create_tfjob(tfjob(sync, spec, run, self._settings, found))
         owners = [owner["uid"] for owner in job["metadata"].get("ownerReferences", ())]
         if sync.uid not in owners:
             text = f"a TFJob '{job['metadata']['name']}' that is not this sync's is in the way; delete it"
             raise TemporarySyncError(Reason.NAME_CONFLICT, text)
         return job
+
+    async def _prepare(self, sync: Sync, spec: Spec, run: Run, opened: Opened) -> Staging:
+        order = Order(sync, spec, run, opened.target(spec, self._settings))
+        staging, created = await self._publisher.prepare(order)
+        if created:
+            await self._tell_of_branch(sync, spec)
+        await self._publisher.remove_earlier(order)
+        return staging
+
+    async def _tell_of_branch(self, sync: Sync, spec: Spec) -> None:
+        note = f"created branch '{spec.effective_branch}' of repo '{spec.repo}'"
+        await self._cluster.post_event(sync, "Normal", "BranchCreated", note)
+
+    async def _publish(self, sync: Sync, spec: Spec, run: Run, seen: Observation) -> Outcome:
+        """Take the publish as far as it goes now; trouble is waited out within the limit, with what was staged kept."""
+        try:
+            opened = await open_sync(self._cluster, sync, spec)
+            outcome = await self._publisher.publish(Order(sync, spec, run, opened.target(spec, self._settings)), seen)
+        except PermanentSyncError as error:
+            return Outcome("Permanent", error.reason, error.message)
+        except TemporarySyncError as error:
+            lost = error.reason == Reason.COMMIT_FAILED
+            busy = error.reason == Reason.TARGET_BUSY
+            outcome = Outcome(
+                "Retryable" if lost else "Running", error.reason, error.message, troubled=not busy, soon=True
+            )
+        late = seen.ended is not None and self._now() - seen.ended > timedelta(seconds=self._settings.publish_deadline)
+        if outcome.kind == "Running" and late:
+            text = f"{outcome.message}; not published within {self._settings.publish_deadline} seconds"
+            return Outcome("Retryable", Reason.DEADLINE_EXCEEDED if not outcome.troubled else outcome.reason, text)
+        return outcome
 
     async def _logs(self, sync: Sync, pods: list[Raw]) -> dict[str, str]:
         ended = [pod["metadata"]["name"] for pod in pods if pod_seen(pod).exit_code is not None]
@@ -239,26 +287,6 @@ def transition_event(before: Status, after: Status) -> tuple[EventType, str, str
     if after.phase == Phase.STARTING and after.tf_job_name:
         return "Normal", "TFJobCreated", f"TFJob '{after.tf_job_name}' is created (attempt {after.attempt})"
     return ("Normal", ready.reason, ready.message) if ready.status == "True" else None
-
-
-def _credentials(spec: Spec, secret: dict[str, str]) -> Credentials:
-    if spec.secret_ref is None:
-        return NO_AUTH
-    if problem := credential_problem(secret):
-        text = f"Secret '{spec.secret_ref.name}' of spec.secretRef: {problem}"
-        raise TemporarySyncError(Reason.SECRET_INVALID, text)
-    found = credentials_of(secret)
-    if found is None:
-        text = (
-            f"Secret '{spec.secret_ref.name}' of spec.secretRef has neither 'token' nor both 'AWS_ACCESS_KEY_ID' and "
-            "'AWS_SECRET_ACCESS_KEY'; add them"
-        )
-        raise TemporarySyncError(Reason.SECRET_INVALID, text)
-    return found
-
-
-def _filled(secret: dict[str, str]) -> frozenset[str]:
-    return frozenset(key for key, value in secret.items() if value)
 
 
 def _job_name(sync: Sync, run: Run) -> str:

@@ -4,6 +4,7 @@ Sources: Pachyderm's `ancestry.ValidateName` (names), the S3 gateway's key rules
 """
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -58,6 +59,34 @@ PATH_ELEMENTS = Rule(
 )
 PATH_NOT_ROOT = Rule(r"/", "must name a directory below '/'", forbid=True)
 SECRET_NAME = Rule(_DNS1123, "must be the name of a Secret: lower-case letters, digits, '-' and '.'")
+NOT_STAGING = Rule(
+    r"/?\.s3sync(/.*)?", "must not be the folder .s3sync, in which workers keep their manifests", forbid=True
+)
+PACHD_ADDRESS = Rule(
+    rf"(grpcs?://)?{_HOST}:{_PORT}", "must be grpc://host:port, grpcs://host:port (TLS) or host:port, which means grpc"
+)
+PATTERN = Rule(r"[^#\n\r][^\n\r]*", "must be one line, a pattern as in .gitignore, and no comment")
 IMAGE = Rule(
     r"[A-Za-z0-9][A-Za-z0-9._/:@-]*", "must be an image reference such as registry.example.com/team/s3sync-job:0.1.0"
+)
+
+
+@dataclass(frozen=True)
+class Together:
+    """Two fields that must fit each other: `field` is told off where `refused(spec)` holds of the spec's plain values.
+
+    `cel` is the same check, true where the spec may pass.
+    """
+
+    field: str
+    cel: str
+    refused: Callable[[Mapping[str, object]], bool]
+    message: str
+
+
+PRUNE_IS_ATOMIC = Together(
+    "prune",
+    "!has(self.prune) || !has(self.publish) || self.publish != 'Direct'",
+    lambda spec: "prune" in spec and spec.get("publish") == "Direct",
+    "deletes in the commit that publishes, so it cannot go with publish: Direct; remove one of the two",
 )

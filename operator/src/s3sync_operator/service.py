@@ -11,18 +11,25 @@ import aiohttp
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.exceptions import ApiException
 
+from s3sync_operator.access import Target
+from s3sync_operator.api import Reason, Sync, parse_sync
 from s3sync_operator.cluster import KubernetesCluster
+from s3sync_operator.collector import Collector
 from s3sync_operator.desired import ANNOTATION_SYNC
+from s3sync_operator.errors import PermanentSyncError
 from s3sync_operator.freshness import Freshness
 from s3sync_operator.metrics import Metrics, Phases
+from s3sync_operator.opening import open_sync
+from s3sync_operator.pachd import GrpcPachd
 from s3sync_operator.pachyderm import S3Gateway
-from s3sync_operator.reconcile import Reconciler
+from s3sync_operator.reconcile import Reconciler, utc_now
 from s3sync_operator.settings import Settings
 from s3sync_operator.workqueue import WorkQueue
 
 SyncKey = tuple[str, str]
 # The longest single reconcile: each of its few requests has its own, shorter limit.
 RECONCILE_LIMIT = 180.0
+SWEEP_LIMIT = 3600.0
 STALE_AFTER_RESYNCS = 3
 FIRST_RELIST = 0.5
 
@@ -36,34 +43,44 @@ class Service:
     api: ApiClient
     cluster: KubernetesCluster
     gateway: S3Gateway
+    pachd: GrpcPachd
+    reconciler: Reconciler
+    collector: Collector
     queue: WorkQueue[SyncKey]
     freshness: Freshness
     settings: Settings
     metrics: Metrics
     phases: Phases = field(default_factory=Phases)
-    resync: asyncio.Task[None] | None = None
+    background: tuple[asyncio.Task[None], ...] = ()
 
     @classmethod
     async def start(cls, settings: Settings, api: ApiClient, metrics: Metrics) -> "Service":
         """Take over the connection to the cluster and begin the resync."""
         cluster = KubernetesCluster(api, settings.api_timeout)
         gateway = S3Gateway(settings.gateway_timeout, metrics)
-        reconciler = Reconciler(cluster, gateway, settings, metrics=metrics)
+        pachd = GrpcPachd(settings.gateway_timeout, metrics)
+        reconciler = Reconciler(cluster, gateway, pachd, settings, metrics=metrics)
+        collector = _collector(cluster, pachd, settings, metrics)
         queue: WorkQueue[SyncKey] = WorkQueue(
             reconciler.reconcile, concurrency=settings.concurrency, time_limit=RECONCILE_LIMIT, metrics=metrics
         )
         freshness = Freshness(limit=STALE_AFTER_RESYNCS * settings.resync_interval, started=time.monotonic())
-        service = cls(api, cluster, gateway, queue, freshness, settings, metrics)
-        service.resync = asyncio.create_task(service._resync_forever(), name="resync")
+        service = cls(api, cluster, gateway, pachd, reconciler, collector, queue, freshness, settings, metrics)
+        service.background = (
+            asyncio.create_task(service._resync_forever(), name="resync"),
+            asyncio.create_task(service._sweep_forever(), name="sweep"),
+        )
         return service
 
     async def close(self) -> None:
         """Let reconciles under way end, and let go of all connections."""
-        if self.resync:
-            self.resync.cancel()
-            await asyncio.gather(self.resync, return_exceptions=True)
+        for task in self.background:
+            task.cancel()
+        await asyncio.gather(*self.background, return_exceptions=True)
         await self.queue.close()
+        self.reconciler.close()
         self.gateway.close()
+        self.pachd.close()
         await self.api.close()
 
     def sync_changed(self, kind: str | None, raw: dict[str, Any]) -> None:
@@ -72,6 +89,7 @@ class Service:
         self.freshness.delivered(metadata["uid"], metadata["resourceVersion"], deleted=kind == "DELETED")
         if kind == "DELETED":
             self.phases.forget([metadata["uid"]])
+            self.collector.bury(parse_sync(raw))
         else:
             self._note_phase(raw)
             self.queue.add((metadata["namespace"], metadata["name"]))
@@ -109,6 +127,20 @@ class Service:
             with contextlib.suppress(asyncio.TimeoutError):
                 async with asyncio.timeout(RECONCILE_LIMIT):
                     await self._resync()
+
+    async def _sweep_forever(self) -> None:
+        """Collect at intervals what dead runs left in Pachyderm."""
+        while True:
+            await asyncio.sleep(self.settings.sweep_interval)
+            try:
+                async with asyncio.timeout(SWEEP_LIMIT):
+                    await self.collector.sweep(self._parsed)
+            except (ApiException, aiohttp.ClientError, TimeoutError) as error:
+                logger.warning("a sweep of what dead runs left in Pachyderm is not done: %s", error)
+
+    async def _parsed(self) -> list[Sync] | None:
+        found = await self._list()
+        return None if found is None else [parse_sync(raw) for raw in found]
 
     async def _expect_first_listing(self) -> None:
         """Say what the watch must deliver before the operator is ready; the resync sets in after its usual interval,
@@ -155,6 +187,15 @@ class Service:
         for metadata in (item["metadata"] for item in found):
             if metadata["uid"] in missed:
                 self.queue.add((metadata["namespace"], metadata["name"]))
+
+
+def _collector(cluster: KubernetesCluster, pachd: GrpcPachd, settings: Settings, metrics: Metrics) -> Collector:
+    async def open_target(sync: Sync) -> Target:
+        if sync.spec is None:
+            raise PermanentSyncError(Reason.INVALID_SPEC, sync.spec_error or "")
+        return (await open_sync(cluster, sync, sync.spec)).target(sync.spec, settings)
+
+    return Collector(pachd, settings, metrics, open_target, utc_now)
 
 
 def _versions(found: list[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -27,6 +27,9 @@ class Settings:
     default_endpoint: str = field(
         default="http://pachd.pachyderm:30600", metadata={"help": "S3 gateway of syncs whose spec names none"}
     )
+    default_pachd_address: str = field(
+        default="", metadata={"help": "pachd's gRPC API of syncs whose spec names none; these then publish atomically"}
+    )
     max_attempts: int = field(default=5, metadata={"help": "attempts of a run before it is given up (Stalled)"})
     retry_delay: int = field(default=10, metadata={"help": "seconds before the second attempt; doubles each time"})
     retry_delay_max: int = field(default=300, metadata={"help": "most seconds between two attempts"})
@@ -34,6 +37,16 @@ class Settings:
         default=600, metadata={"help": "seconds in which a job's pod must run before the attempt fails"}
     )
     run_deadline: int = field(default=86400, metadata={"help": "seconds in which an attempt's TFJob must end"})
+    publish_deadline: int = field(
+        default=1800, metadata={"help": "seconds after its job's end in which an attempt must be published"}
+    )
+    sweep_interval: int = field(
+        default=600, metadata={"help": "seconds between two searches for what dead runs left staged in Pachyderm"}
+    )
+    stray_age: int = field(
+        default=172800,
+        metadata={"help": "seconds after which staging branches of no sync that this operator knows are removed"},
+    )
     # Seen: s3sync-job peaks at 535 MB with 1,000 small files and one of 200 MB, most of it TensorFlow itself. There are
     # no limits: what a job needs depends on its files, and it should not die of a guess.
     job_memory_request: str = field(
@@ -43,7 +56,7 @@ class Settings:
         default="100m", metadata={"help": "CPU that a job's pod asks the scheduler for; empty asks for none"}
     )
     gateway_timeout: int = field(
-        default=10, metadata={"help": "seconds for each connection to and answer from the S3 gateway"}
+        default=10, metadata={"help": "seconds for each connection to and answer from the S3 gateway and pachd"}
     )
     api_timeout: int = field(default=30, metadata={"help": "seconds for each request to the Kubernetes API server"})
     resync_interval: int = field(
@@ -68,6 +81,11 @@ class Settings:
 _QUANTITY = r"([0-9]+|[0-9]*\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i|[eE][0-9]+)?"
 
 ENVIRONMENT_PREFIX = "S3SYNC_"
+_RULES = {
+    "default_endpoint": rules.ENDPOINT,
+    "default_pachd_address": rules.PACHD_ADDRESS,
+    "job_image": rules.IMAGE,
+}
 _CHOICES = {"log_format": ("plain", "full", "json"), "log_level": ("debug", "info", "warning", "error")}
 
 
@@ -117,10 +135,9 @@ def _converted(name: str, default: object, raw: str) -> object:
         return _positive(raw)
     if name in _CHOICES and raw not in _CHOICES[name]:
         raise ValueError(f"'{raw}' is none of {', '.join(_CHOICES[name])}")
-    if name == "default_endpoint" and not rules.ENDPOINT.accepts(raw):
-        raise ValueError(f"'{raw}' {rules.ENDPOINT.message}")
-    if name == "job_image" and not rules.IMAGE.accepts(raw):
-        raise ValueError(f"'{raw}' {rules.IMAGE.message}")
+    optional = not raw and default == ""
+    if name in _RULES and not optional and not _RULES[name].accepts(raw):
+        raise ValueError(f"'{raw}' {_RULES[name].message}")
     if name in ("job_memory_request", "job_cpu_request") and raw and not re.fullmatch(_QUANTITY, raw):
         raise ValueError(f"'{raw}' is not a quantity such as 100m, 0.5 or 600Mi")
     if name in ("health_address", "metrics_address") and raw:

@@ -14,19 +14,20 @@ from s3sync_operator.api import (
     Condition,
     ConditionType,
     Counts,
+    DryRun,
     FileFailure,
     Phase,
     Reason,
+    SkippedPath,
     Spec,
     Status,
     Sync,
 )
 from s3sync_operator.desired import Run
 from s3sync_operator.observed import Observation, PodSeen
-from s3sync_operator.report import Report
+from s3sync_operator.report import FIRST_RETRYABLE_EXIT_CODE, Report
 from s3sync_operator.settings import Settings
 
-FIRST_RETRYABLE_EXIT_CODE = 128
 KILLED = 137
 REASON_LENGTH, MESSAGE_LENGTH = 256, 4096
 _PULL_REASONS = frozenset(
@@ -46,13 +47,17 @@ _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError
 class Outcome:
     """What an observation says of an attempt: it goes on, it succeeded, or it failed (for good or not).
 
-    `troubled` marks an attempt that goes on but cannot proceed as it stands.
+    `troubled` marks an attempt that goes on but cannot proceed as it stands, `soon` one that is looked at again soon;
+    `commit` holds what succeeded, and `digest` is its manifest's where that is not in a report.
     """
 
     kind: Literal["Starting", "Running", "Succeeded", "Retryable", "Permanent"]
     reason: str
     message: str
     troubled: bool = False
+    commit: str | None = None
+    digest: str | None = None
+    soon: bool = False
 
 
 def current_run(sync: Sync, spec: Spec, now: datetime) -> Run:
@@ -97,22 +102,37 @@ def is_new(sync: Sync, run: Run) -> bool:
 
 def judge(seen: Observation, now: datetime, settings: Settings) -> Outcome:
     """Return what the observation says of the attempt."""
-    for rule in _RULES:
-        if outcome := rule(seen, now, settings):
-            return outcome
-    return Outcome("Starting", Reason.PROGRESSING, "the TFJob waits for its pod to start")
+    outcome = next((found for rule in _RULES if (found := rule(seen, now, settings))), None)
+    if outcome is None:
+        return Outcome("Starting", Reason.PROGRESSING, "the TFJob waits for its pod to start")
+    if outcome.kind == "Retryable" and _others_stage(seen, now, settings):
+        text = (
+            f"{outcome.message}; another attempt follows once the other workers have ended, and takes their work over"
+        )
+        return Outcome("Running", outcome.reason, text, troubled=True)
+    return outcome
 
 
-def _verified(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
+def _others_stage(seen: Observation, now: datetime, settings: Settings) -> bool:
+    """Tell whether workers are under way whose work the next attempt can take over, and are still in time."""
+    if seen.job is None or not seen.job.stages or seen.job.deleting:
+        return False
+    in_time = now - seen.job.created <= timedelta(seconds=settings.run_deadline)
+    return in_time and _first(seen, lambda pod: pod.running and not pod.ended) is not None
+
+
+def _all_reported(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
     del now, settings
-    if seen.report is None or seen.report.result != "Verified":
+    good = [report for report in seen.reports if report.result != "Failed"]
+    if seen.report is None or len(good) < seen.workers:
         return None
-    return Outcome("Succeeded", Reason.VERIFIED, seen.report.message)
+    reason = Reason.COPIED if seen.report.result == "Copied" else Reason.VERIFIED
+    return Outcome("Succeeded", reason, seen.report.message)
 
 
 def _reported_failure(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
     del now, settings
-    if seen.report is None:
+    if seen.report is None or seen.report.result != "Failed":
         return None
     return Outcome(_failure_kind(seen.report.exit_code), seen.report.reason, seen.report.message)
 
@@ -167,7 +187,7 @@ def _succeeded_without_report(seen: Observation, now: datetime, settings: Settin
     """A job that ended well but proves nothing is not verified."""
     del now, settings
     succeeded = seen.job is not None and seen.job.state == "Succeeded"
-    if not succeeded and not _first(seen, lambda pod: pod.exit_code == 0):
+    if not succeeded and not _first(seen, lambda pod: pod.exit_code == 0 and pod.report is None):
         return None
     # A pod that was read before it ended still owes its report.
     if _first(seen, lambda pod: not pod.ended and pod.exit_code is None):
@@ -193,7 +213,8 @@ def _job_failed(seen: Observation, now: datetime, settings: Settings) -> Outcome
 def _running(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
     del now, settings
     if pod := _first(seen, lambda pod: pod.running):
-        return Outcome("Running", Reason.PROGRESSING, f"pod {pod.name} copies and verifies")
+        who = f"pod {pod.name} copies and verifies" if seen.workers == 1 else f"{seen.workers} workers copy and verify"
+        return Outcome("Running", Reason.PROGRESSING, who)
     return None
 
 
@@ -215,10 +236,11 @@ def _waiting(seen: Observation, now: datetime, settings: Settings) -> Outcome | 
 
 def _not_started(seen: Observation, settings: Settings) -> Outcome:
     within = f"within {settings.start_deadline} seconds"
-    if not seen.pods:
-        text = f"no pod was made for the TFJob {within}; is Kubeflow's training-operator running?"
+    late = _first(seen, lambda pod: not pod.ended and pod.exit_code is None)
+    if late is None:
+        text = f"no pod was made for a worker of the TFJob {within}; is Kubeflow's training-operator running?"
         return Outcome("Retryable", Reason.POD_NOT_CREATED, text)
-    return Outcome("Retryable", Reason.POD_NOT_STARTED, f"pod {seen.pods[0].name} did not start {within}")
+    return Outcome("Retryable", Reason.POD_NOT_STARTED, f"pod {late.name} did not start {within}")
 
 
 def _start_trouble(pod: PodSeen) -> tuple[str, str, bool] | None:
@@ -239,7 +261,7 @@ def _first(seen: Observation, wanted: Callable[[PodSeen], bool]) -> PodSeen | No
 
 
 _RULES: tuple[Callable[[Observation, datetime, Settings], Outcome | None], ...] = (
-    _verified,
+    _all_reported,
     _evicted,
     _reported_failure,
     _job_gone,
@@ -264,6 +286,7 @@ def status_after(
     ended = outcome.kind in ("Succeeded", "Permanent")
     started = seen.job.created if seen.job else _kept_start(sync, run)
     completed = now if ended else None
+    report = seen.report
     return Status(
         observed_generation=sync.generation,
         phase=_phase(outcome),
@@ -279,17 +302,20 @@ def status_after(
         start_time=started,
         completion_time=completed,
         duration=duration_text(completed - started) if completed and started else None,
-        counts=_counts(seen.report),
-        manifest_digest=seen.report.digest if seen.report and outcome.kind == "Succeeded" else None,
-        failures=_failures(seen.report),
+        counts=_counts(report),
+        commit=outcome.commit,
+        manifest_digest=outcome.digest or (report.digest if report and outcome.kind == "Succeeded" else None),
+        failures=_failures(report),
+        skipped=_skipped(report),
+        dry_run=_dry_run(report),
         log_tail=seen.log_tail or None,
         conditions=_conditions(sync, _same_run(sync, run), run, outcome, now, settings),
     )
 
 
-def invalid_spec_status(sync: Sync, now: datetime) -> Status:
+def invalid_spec_status(sync: Sync, problem: str, now: datetime) -> Status:
     """Return the status of a sync whose spec breaks a rule that admission did not know."""
-    outcome = Outcome("Permanent", Reason.INVALID_SPEC, sync.spec_error or "")
+    outcome = Outcome("Permanent", Reason.INVALID_SPEC, problem)
     before = sync.status if sync.status.observed_generation == sync.generation else Status()
     # Without a digest, a mended spec is a new run, even if it is the one from before.
     return Status(
@@ -321,7 +347,30 @@ def _counts(report: Report | None) -> Counts | None:
     if report is None:
         return None
     files = report.files
-    return Counts(files=files.total, bytes=report.bytes.total, verified=files.verified, failed=files.failed)
+    return Counts(
+        files=files.total,
+        bytes=report.bytes.total,
+        verified=files.verified,
+        failed=files.failed,
+        # What only some syncs have is told where it happened.
+        unchanged=files.unchanged or None,
+        skipped=files.skipped or None,
+        extra=files.extra or None,
+        deleted=files.deleted or None,
+    )
+
+
+def _skipped(report: Report | None) -> tuple[SkippedPath, ...] | None:
+    if report is None or not report.skipped:
+        return None
+    return tuple(SkippedPath(path=item.path, detail=item.detail) for item in report.skipped[:FAILURES_IN_STATUS])
+
+
+def _dry_run(report: Report | None) -> DryRun | None:
+    if report is None or report.dry_run is None:
+        return None
+    found = report.dry_run
+    return DryRun(delete=found.delete[:FAILURES_IN_STATUS], count=len(found.delete) + found.delete_omitted)
 
 
 def _failures(report: Report | None) -> tuple[FileFailure, ...] | None:

@@ -1,0 +1,140 @@
+"""Collects what dead runs left in Pachyderm: staging branches, and commits that hold a target open."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from s3sync_operator.access import Target
+from s3sync_operator.api import Sync
+from s3sync_operator.errors import SyncError
+from s3sync_operator.metrics import Metrics
+from s3sync_operator.pachd import Pachd
+from s3sync_operator.settings import Settings
+from s3sync_operator.staging import dead_branches, is_atomic, owner_and_run, owner_of, run_id
+from s3sync_operator.status import current_run, is_new
+
+GRAVE_HOURS, MOST_GRAVES = 1, 1000
+SWEEPS_A_FULL_ONE = 24
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A repo that syncs stage in, what identifies the syncs' state, and one sync whose Secrets open it."""
+
+    opener: Sync
+    syncs: tuple[Sync, ...]
+
+    @property
+    def state(self) -> frozenset[tuple[str, str]]:
+        """Changes whenever one of the syncs does."""
+        return frozenset((sync.uid, sync.resource_version) for sync in self.syncs)
+
+
+class Collector:
+    """Sweeps the repos of all syncs; a place where nothing changed since it was found clean is passed over mostly."""
+
+    def __init__(
+        self,
+        pachd: Pachd,
+        settings: Settings,
+        metrics: Metrics,
+        open_target: Callable[[Sync], Awaitable[Target]],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._pachd = pachd
+        self._settings = settings
+        self._metrics = metrics
+        self._open_target = open_target
+        self._now = now
+        self._graves: dict[str, tuple[datetime, Sync]] = {}
+        self._clean: dict[tuple[str, ...], frozenset[tuple[str, str]]] = {}
+        self._sweeps = 0
+
+    def bury(self, sync: Sync) -> None:
+        """Take note of a sync that was deleted: what it left is sought for a while."""
+        if sync.spec and is_atomic(sync.spec, self._settings) and len(self._graves) < MOST_GRAVES:
+            self._graves[sync.uid] = (self._now(), sync)
+
+    async def sweep(self, list_syncs: Callable[[], Awaitable[list[Sync] | None]]) -> None:
+        """Look once at all repos that syncs stage in, and remove what belongs to no run under way.
+
+        The branches are listed before the syncs: a branch's run was then begun, and its sync is found to be at it.
+        """
+        self._forget_old_graves()
+        found = await list_syncs()
+        if found is None:
+            return
+        if self._sweeps % SWEEPS_A_FULL_ONE == 0:
+            self._clean.clear()
+        self._sweeps += 1
+        graves = [sync for _, sync in self._graves.values()]
+        for key, place in self._places([*found, *graves]).items():
+            if self._clean.get(key) == place.state:
+                continue
+            try:
+                await self._sweep_place(key, place, list_syncs)
+            except SyncError as error:
+                logger.info("%s is not swept: %s", "/".join(key), error)
+
+    def _forget_old_graves(self) -> None:
+        since = self._now() - timedelta(hours=GRAVE_HOURS)
+        self._graves = {uid: grave for uid, grave in self._graves.items() if grave[0] > since}
+
+    def _places(self, syncs: Iterable[Sync]) -> dict[tuple[str, ...], Place]:
+        places: dict[tuple[str, ...], Place] = {}
+        for sync in syncs:
+            spec = sync.spec
+            if spec is None or not is_atomic(spec, self._settings):
+                continue
+            address = spec.pachd_address or self._settings.default_pachd_address
+            key = (address, spec.project or "", spec.repo)
+            known = places.get(key, Place(sync, ()))
+            places[key] = Place(known.opener, (*known.syncs, sync))
+        return places
+
+    async def _sweep_place(
+        self, key: tuple[str, ...], place: Place, list_syncs: Callable[[], Awaitable[list[Sync] | None]]
+    ) -> None:
+        target = await self._open_target(place.opener)
+        branches = await self._pachd.list_branches(target)
+        open_heads = await self._open_heads(target, place)
+        if not open_heads and not any(owner_and_run(branch.name) for branch in branches):
+            self._clean[key] = place.state
+            return
+        syncs = await list_syncs()
+        if syncs is None:
+            return
+        live = frozenset(live_runs(syncs, self._now()))
+        owners = {owner_of(sync.uid) for sync in (*syncs, *place.syncs)}
+        dead = dead_branches(branches, live, owners, self._now(), timedelta(seconds=self._settings.stray_age))
+        for name in dead:
+            if await self._pachd.remove_branch(target, name):
+                self._metrics.collected(1)
+                logger.info("removed staging branch %s of %s, whose run is over", name, target.shown)
+        for commit, (owner, run) in open_heads.items():
+            if owner in owners and run not in live:
+                await self._pachd.drop_commit(target, commit)
+                logger.info("dropped commit %s of %s, whose run is over", commit, target.shown)
+
+    async def _open_heads(self, target: Target, place: Place) -> dict[str, tuple[str, str]]:
+        """Return the open heads of the syncs' branches that are to publish a run, with that."""
+        found = {}
+        for branch in sorted({sync.spec.effective_branch for sync in place.syncs if sync.spec}):
+            for commit in await self._pachd.history(target, branch, None, 1):
+                named = owner_and_run(commit.description)
+                if commit.state == "Open" and named:
+                    found[commit.id] = named
+        return found
+
+
+def live_runs(syncs: Iterable[Sync], now: datetime) -> Iterable[str]:
+    """Yield the ids of the runs that are under way or about to begin."""
+    for sync in syncs:
+        if sync.spec is None:
+            continue
+        run = current_run(sync, sync.spec, now)
+        if is_new(sync, run) or not sync.status.finished:
+            yield run_id(sync, run)

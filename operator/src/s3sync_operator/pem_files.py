@@ -1,0 +1,45 @@
+"""PEM texts as files that are in memory alone: libraries that take paths only can read them, and nobody else."""
+
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from s3sync_operator.access import Tls
+
+
+@contextmanager
+def pem_file(text: str) -> Iterator[str]:
+    """Yield the path, of this process' own, under which the text can be read."""
+    descriptor = os.memfd_create("s3sync-pem", os.MFD_CLOEXEC)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(text.encode())
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def pem_files(tls: Tls) -> Iterator[tuple[str | bool, tuple[str, str] | None]]:
+    """Yield botocore's `verify` (a CA's path, True for the system's, False for none) and `client_cert`."""
+    with ExitStack() as files:
+        verify: str | bool = tls.verify
+        if tls.verify and tls.ca:
+            verify = files.enter_context(pem_file(tls.ca))
+        pair = None
+        if tls.certificate and tls.key:
+            pair = (files.enter_context(pem_file(tls.certificate)), files.enter_context(pem_file(tls.key)))
+        yield verify, pair
+
+
+def trusting_context(tls: Tls) -> ssl.SSLContext:
+    """Return a context for HTTP/2 that trusts any server, and shows the client certificate if there is one."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    with pem_files(tls) as (_, pair):
+        if pair:
+            context.load_cert_chain(*pair)
+    return context

@@ -1,0 +1,150 @@
+"""Pure: how a staged run gets onto its target in exactly one commit, from the target's history and the reports.
+
+Nothing is kept in memory between steps: a run's commit is told by its description, which holds the run and the digest
+of its manifest. So whoever looks next goes on from there, after any crash.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from s3sync_operator.api import Spec
+from s3sync_operator.report import Report
+
+
+@dataclass(frozen=True)
+class CommitSeen:
+    """A commit: Open takes changes, Finishing no more, Finished is final, perhaps with an `error` (else empty)."""
+
+    id: str
+    parent: str | None
+    description: str
+    state: Literal["Open", "Finishing", "Finished"]
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What is to be published: the run's `mark` and the whole `description` of its commit, the commit built upon, the
+    workers' last commits that staged anything, and how many files that takes to copy or delete.
+
+    It `relies_on_base` where files were left as they are there, or are to be deleted.
+    """
+
+    mark: str
+    description: str
+    base: str | None
+    prefix: str
+    staged: tuple[str, ...]
+    deletes_of: str | None
+    files: int
+    relies_on_base: bool
+
+    @property
+    def empty(self) -> bool:
+        """Whether the target is already as it is to be."""
+        return not self.staged and self.deletes_of is None
+
+
+@dataclass(frozen=True)
+class Published:
+    """The run's commit is there, finished and without an error."""
+
+    commit: str
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """There is nothing to publish: the commit (None: none at all) holds all already."""
+
+    commit: str | None
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start the run's commit on the target."""
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Bring everything into the run's open commit, and finish that; doing so twice does no more than once."""
+
+    commit: str
+
+
+@dataclass(frozen=True)
+class Await:
+    """The run's commit is finishing."""
+
+    commit: str
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Remove a commit of the run that cannot be what is wanted; `error` is what Pachyderm found wrong with it."""
+
+    commit: str
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Busy:
+    """Somebody else holds the target's head open."""
+
+    commit: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The target is not what the run built upon any more: all must be compared anew."""
+
+    head: str
+
+
+Step = Published | Unchanged | Start | Fill | Await | Drop | Busy | Moved
+
+
+def publication(spec: Spec, reports: Sequence[Report], mark: str, description: str) -> Publication | None:
+    """Return what the workers' reports leave to publish, None where they do not tell of one staging."""
+    staged = [report.staged for report in reports if report.staged]
+    if len(staged) != len(reports) or len({item.base for item in staged}) != 1:
+        return None
+    deletes = next((report.staged.commit for report in reports if report.staged and report.files.deleted), None)
+    return Publication(
+        mark=mark,
+        description=description,
+        base=staged[0].base,
+        prefix=spec.prefix,
+        staged=tuple(report.staged.commit for report in reports if report.staged and report.files.copied),
+        deletes_of=deletes,
+        files=sum(report.files.copied + report.files.deleted for report in reports),
+        relies_on_base=any(report.files.unchanged or report.files.deleted for report in reports),
+    )
+
+
+def next_step(history: Sequence[CommitSeen], wanted: Publication) -> Step:
+    """Return what to do next; `history` is the target's from its head back to the base, without that, newest first."""
+    own = next((commit for commit in history if commit.description == wanted.description), None)
+    if own is not None:
+        return _go_on_with(own, wanted)
+    head = history[0] if history else None
+    if head and head.state == "Open" and head.description.startswith(wanted.mark):
+        return Drop(head.id)
+    if head and wanted.relies_on_base:
+        return Moved(head.id)
+    if wanted.empty:
+        return Unchanged(head.id if head else wanted.base)
+    if head and head.state != "Finished":
+        return Busy(head.id, head.description)
+    return Start()
+
+
+def _go_on_with(own: CommitSeen, wanted: Publication) -> Step:
+    if own.state == "Finished":
+        return Drop(own.id, own.error) if own.error else Published(own.id)
+    if own.state == "Finishing":
+        return Await(own.id)
+    # Between the last look and its start, somebody may have moved the target.
+    fits = own.parent == wanted.base or not wanted.relies_on_base
+    return Fill(own.id) if fits else Drop(own.id)

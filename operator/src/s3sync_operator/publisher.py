@@ -1,0 +1,263 @@
+"""The order of the steps in which a staged run gets onto its target, and what is cleaned up after it; nothing else.
+
+Each look decides anew from what is in Pachyderm, so an operator that is killed between any two steps goes on there.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+from s3sync_operator import staging
+from s3sync_operator.access import Target, short_hash
+from s3sync_operator.api import Reason, Spec, Sync
+from s3sync_operator.desired import Run, Staging
+from s3sync_operator.errors import SyncError, TemporarySyncError
+from s3sync_operator.manifests import MOST_DIGESTED, Manifest, digest_of
+from s3sync_operator.metrics import Metrics
+from s3sync_operator.observed import Observation
+from s3sync_operator.pachd import MOST_COMMITS, Pachd
+from s3sync_operator.publish import (
+    Await,
+    Busy,
+    Drop,
+    Fill,
+    Moved,
+    Publication,
+    Published,
+    Start,
+    Unchanged,
+    next_step,
+    publication,
+)
+from s3sync_operator.report import Report
+from s3sync_operator.status import Outcome
+
+STEPS_A_LOOK = 8
+PATIENCE = 20.0
+CLEAN_UP_SECONDS = 60.0
+REMEMBERED = 16
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Order:
+    """Whose run is published where."""
+
+    sync: Sync
+    spec: Spec
+    run: Run
+    target: Target
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the manifests say together."""
+
+    digest: str | None
+    deletes: tuple[str, ...]
+
+
+class Publisher:
+    """Prepares targets and publishes runs; what it remembers only saves reading it again."""
+
+    def __init__(self, pachd: Pachd, metrics: Metrics) -> None:
+        self._pachd = pachd
+        self._metrics = metrics
+        self._fills: dict[str, asyncio.Task[None]] = {}
+        self._told: OrderedDict[tuple[str, ...], Told] = OrderedDict()
+
+    def close(self) -> None:
+        """Leave publishes where they are; the next operator goes on with them."""
+        for task in self._fills.values():
+            task.cancel()
+
+    async def prepare(self, order: Order) -> tuple[Staging, bool]:
+        """Make repo and branch, and return where to stage, and whether the branch was made.
+
+        Raises TemporarySyncError TargetBusy while somebody else holds the target's head open.
+        """
+        target, branch = order.target, order.spec.effective_branch
+        created = await self._pachd.ensure_branch(target, branch)
+        history = await self._pachd.history(target, branch, None, 1)
+        if history and history[0].state == "Open" and _is_of(order.sync, history[0].description):
+            # An earlier run of this sync that has ended, or it would be waited for.
+            await self._pachd.drop_commit(target, history[0].id)
+            history = await self._pachd.history(target, branch, None, 1)
+        head = history[0] if history else None
+        if head and head.state != "Finished":
+            raise _busy(order, head.id, head.description)
+        # What a commit with an error holds cannot be told; so nothing is compared with it.
+        base = head.id if head and not head.error else None
+        return Staging(staging.staging_branch(staging.run_id(order.sync, order.run)), base), created
+
+    async def remove_earlier(self, order: Order) -> None:
+        """Remove what earlier runs of the sync left staged; what cannot be removed now, a sweep will."""
+        live, owner = staging.run_id(order.sync, order.run), staging.owner_of(order.sync.uid)
+        for branch in await self._pachd.list_branches(order.target):
+            named = staging.owner_and_run(branch.name)
+            if named and named[0] == owner and named[1] != live:
+                await self._pachd.remove_branch(order.target, branch.name)
+
+    async def publish(self, order: Order, seen: Observation) -> Outcome:
+        """Take the publish of a run whose workers have all reported well as far as it goes now.
+
+        Raises SyncError where pachd fails.
+        """
+        report = seen.report
+        if report is None or any(item.staged is None for item in seen.reports):
+            text = "a worker reports nothing staged, so nothing can be published; use an image that runs s3sync-job"
+            return Outcome("Permanent", Reason.REPORT_MISSING, text)
+        told = await self._tell(order.target, seen.reports)
+        wanted = self._publication(order, seen, told)
+        if wanted is None:
+            return Outcome("Retryable", Reason.TARGET_MOVED, "the workers did not all build upon the same commit")
+        for _ in range(STEPS_A_LOOK):
+            history = await self._pachd.history(order.target, order.spec.effective_branch, wanted.base, MOST_COMMITS)
+            match next_step(history, wanted):
+                case Published() | Unchanged() | Moved() | Busy() as end:
+                    return await self._ended(order, seen, replace(_verdict(order, end, report), digest=told.digest))
+                case step:
+                    if outcome := await self._take(order, wanted, told, step):
+                        return outcome
+        return _goes_on(f"publishing to {order.spec.destination}")
+
+    def _publication(self, order: Order, seen: Observation, told: Told) -> Publication | None:
+        mark = staging.mark(order.sync, order.run)
+        digest = told.digest or f"of-{short_hash('/'.join(_commits(seen.reports)))}"
+        text = staging.description(order.sync, order.run, digest)
+        return publication(order.spec, seen.reports, mark, text)
+
+    async def _take(
+        self, order: Order, wanted: Publication, told: Told, step: Start | Fill | Await | Drop
+    ) -> Outcome | None:
+        """Take a step; return the outcome where it was the last for now, else None."""
+        target = order.target
+        match step:
+            case Start():
+                await self._pachd.start_commit(target, order.spec.effective_branch, wanted.description)
+            case Fill(commit):
+                if not await self._fill(target, wanted, told, commit):
+                    return _goes_on(f"copying {wanted.files} files into commit {commit} of {order.spec.destination}")
+            case Await(commit):
+                await self._pachd.wait_finished(target, commit)
+            case Drop(commit, error):
+                await self._pachd.drop_commit(target, commit)
+                if error:
+                    self._metrics.published("dropped")
+                    text = f"the commit that was to publish finished with an error and was removed: {error}"
+                    return Outcome("Retryable", Reason.COMMIT_FAILED, text)
+        return None
+
+    async def _fill(self, target: Target, wanted: Publication, told: Told, commit: str) -> bool:
+        """Fill and finish the commit; tell whether that is done. Large ones go on between two looks."""
+        task = self._fills.get(commit)
+        if task is None:
+            task = self._fills[commit] = asyncio.create_task(self._copy(target, wanted, told, commit))
+        try:
+            await asyncio.wait({task}, timeout=PATIENCE)
+        finally:
+            if task.done():
+                self._fills.pop(commit, None)
+        if not task.done():
+            return False
+        await task
+        return True
+
+    async def _copy(self, target: Target, wanted: Publication, told: Told, commit: str) -> None:
+        sources = list(wanted.staged)
+        if not wanted.prefix:
+            # At the top level the manifest would be copied too; the commit before it lacks it.
+            sources = [await self._pachd.parent_of(target, source) or source for source in sources]
+        copies = [(source, wanted.prefix) for source in sources]
+        await self._pachd.modify(target, commit, told.deletes, copies, wanted.files)
+        await self._pachd.finish_commit(target, commit)
+
+    async def _tell(self, target: Target, reports: tuple[Report, ...]) -> Told:
+        """Read the manifests, as far as the reports do not tell all."""
+        alone = len(reports) == 1
+        key = _commits(reports)
+        if key in self._told:
+            return self._told[key]
+        told = Told(reports[0].digest if alone else None, ())
+        if not alone and sum(report.files.total for report in reports) <= MOST_DIGESTED:
+            told = await self._read_all(target, reports)
+        elif leader := next((item for item in reports if item.files.deleted), None):
+            told = Told(told.digest, (await self._read(target, leader)).deletes)
+        self._told[key] = told
+        while len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)
+        return told
+
+    async def _read_all(self, target: Target, reports: tuple[Report, ...]) -> Told:
+        lines: list[tuple[str, str]] | None = []
+        deletes: tuple[str, ...] = ()
+        for report in reports:
+            manifest = await self._read(target, report)
+            deletes += manifest.deletes
+            found = manifest.lines()
+            lines = None if lines is None or found is None or report.result != "Verified" else lines + found
+        digest = None if lines is None else await asyncio.to_thread(digest_of, lines)
+        return Told(digest, deletes)
+
+    async def _read(self, target: Target, report: Report) -> Manifest:
+        content = await self._pachd.read_manifest(target, report.staged.commit if report.staged else "")
+        return await asyncio.to_thread(Manifest, content)
+
+    async def _ended(self, order: Order, seen: Observation, outcome: Outcome) -> Outcome:
+        """Clean up after a run that is published; what cannot be removed now, a sweep will."""
+        if outcome.kind != "Succeeded":
+            self._metrics.published("moved")
+            return replace(outcome, digest=None)
+        self._metrics.published("unchanged" if outcome.reason == Reason.UNCHANGED else "published")
+        try:
+            async with asyncio.timeout(CLEAN_UP_SECONDS):
+                for report in seen.reports:
+                    if report.staged:
+                        await self._pachd.remove_branch(order.target, report.staged.branch)
+        except (SyncError, TimeoutError) as error:
+            logger.info("%s/%s: what was staged stays for now: %s", order.sync.namespace, order.sync.name, error)
+        return outcome
+
+
+def _verdict(order: Order, step: Published | Unchanged | Moved | Busy, report: Report) -> Outcome:
+    """Return what a step means that nothing can be done about; raises TemporarySyncError where it is to be waited."""
+    match step:
+        case Published(commit):
+            text = f"{report.message} Published as commit {commit}."
+            return Outcome("Succeeded", _good_reason(report), text, commit=commit)
+        case Unchanged(head):
+            text = f"all {report.files.total} files are in commit {head} already; no commit was made"
+            return Outcome("Succeeded", Reason.UNCHANGED, text, commit=head)
+        case Busy(commit, description):
+            raise _busy(order, commit, description)
+        case Moved(head):
+            text = f"branch '{order.spec.effective_branch}' got commit {head} since the run began; all is compared anew"
+            return Outcome("Retryable", Reason.TARGET_MOVED, text)
+
+
+def _commits(reports: tuple[Report, ...]) -> tuple[str, ...]:
+    return tuple(report.staged.commit for report in reports if report.staged)
+
+
+def _good_reason(report: Report) -> Reason:
+    return Reason.COPIED if report.result == "Copied" else Reason.VERIFIED
+
+
+def _goes_on(text: str) -> Outcome:
+    return Outcome("Running", Reason.PROGRESSING, text, soon=True)
+
+
+def _is_of(sync: Sync, description: str) -> bool:
+    named = staging.owner_and_run(description)
+    return named is not None and named[0] == staging.owner_of(sync.uid)
+
+
+def _busy(order: Order, commit: str, description: str) -> TemporarySyncError:
+    whose = f" ('{description}')" if description else ""
+    text = (
+        f"branch '{order.spec.effective_branch}' of repo '{order.spec.repo}' is held by the unfinished commit "
+        f"{commit}{whose}; it is waited for"
+    )
+    return TemporarySyncError(Reason.TARGET_BUSY, text)

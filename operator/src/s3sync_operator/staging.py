@@ -1,0 +1,108 @@
+"""Pure: the names of what a run leaves in Pachyderm while it is under way, and which of it is a dead run's.
+
+A name holds the hash of the sync's uid and that of its run, but not the attempt: a later attempt finds what an earlier
+one has staged.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from s3sync_operator.access import pachd_address, short_hash
+from s3sync_operator.api import Client, Publish, Spec, Sync
+from s3sync_operator.desired import Run
+from s3sync_operator.settings import Settings
+
+PREFIX = "s3sync-"
+MANIFEST_PATH = ".s3sync/manifest.json"
+LONGEST_MINIO_BUCKET = 63
+_BRANCH = re.compile(rf"{PREFIX}([0-9a-f]{{8}})([0-9a-f]{{8}})-w[0-9]+")
+_DESCRIPTION = re.compile(r"s3sync [^ ]+ run ([0-9a-f]{8})([0-9a-f]{8}) digest .*")
+
+
+@dataclass(frozen=True)
+class BranchSeen:
+    """A branch of a repo; `written` is when its head was started, None where it has no commit."""
+
+    name: str
+    written: datetime | None
+
+
+def owner_of(uid: str) -> str:
+    """Return what stands for a sync in the names of its runs."""
+    return short_hash(uid)
+
+
+def run_id(sync: Sync, run: Run) -> str:
+    """Return the 16 hex digits that all attempts of a run share."""
+    return owner_of(sync.uid) + short_hash(f"{sync.uid}/{run.generation}/{run.digest}")
+
+
+def staging_branch(run: str) -> str:
+    """Return what the staging branches of a run's workers begin with; `-w<index>` follows."""
+    return PREFIX + run
+
+
+def mark(sync: Sync, run: Run) -> str:
+    """Return what the description of each of the run's commits on the target begins with."""
+    return f"s3sync {sync.namespace}/{sync.name} run {run_id(sync, run)} "
+
+
+def description(sync: Sync, run: Run, digest: str | None) -> str:
+    """Return the description of the commit that publishes a run with this manifest digest."""
+    return f"{mark(sync, run)}digest {digest or 'none'}"
+
+
+def owner_and_run(branch_or_description: str) -> tuple[str, str] | None:
+    """Return the sync's hash and the run's id that a staging branch or a commit's description tells, else None."""
+    found = _BRANCH.fullmatch(branch_or_description) or _DESCRIPTION.fullmatch(branch_or_description)
+    return (found[1], found[1] + found[2]) if found else None
+
+
+def dead_branches(
+    branches: Iterable[BranchSeen], live: Collection[str], owners: Collection[str], now: datetime, stray_age: timedelta
+) -> list[str]:
+    """Return the staging branches of runs that are over.
+
+    Of syncs that are known, all but those of `live` runs; of others, which may be another operator's, those that
+    nobody has written to for long.
+    """
+    found = []
+    for branch in branches:
+        named = owner_and_run(branch.name)
+        if named is None or named[1] in live:
+            continue
+        stray = branch.written is not None and now - branch.written > stray_age
+        if named[0] in owners or stray:
+            found.append(branch.name)
+    return found
+
+
+def is_atomic(spec: Spec, settings: Settings) -> bool:
+    """Tell whether the sync is published in one commit."""
+    return spec.publish is not Publish.DIRECT and pachd_address(spec, settings) is not None
+
+
+def spec_problem(spec: Spec, settings: Settings) -> str | None:
+    """Return what admission could not know to be wrong with a spec, since the operator's settings decide it too."""
+    how = "set spec.pachdAddress, or the operator's --default-pachd-address"
+    known = pachd_address(spec, settings) is not None
+    if spec.publish is Publish.ATOMIC and not known:
+        return f"spec.publish: Atomic needs Pachyderm's gRPC API; {how}"
+    if spec.prune and not known:
+        return f"spec.prune: needs an atomic publish, and with it Pachyderm's gRPC API; {how}"
+    if spec.effective_client is Client.PFS and not known:
+        return f"spec.client: pfs speaks gRPC with pachd; {how}"
+    bucket = _longest_bucket(spec, settings)
+    if spec.effective_client is Client.MINIO and len(bucket) > LONGEST_MINIO_BUCKET:
+        return (
+            f"spec.client: minio takes no bucket name as long as '{bucket}' ({LONGEST_MINIO_BUCKET} at most); use pfs"
+        )
+    return None
+
+
+def _longest_bucket(spec: Spec, settings: Settings) -> str:
+    if not is_atomic(spec, settings):
+        return spec.bucket
+    return spec.bucket_of(f"{staging_branch('0' * 16)}-w{spec.effective_workers - 1}")
