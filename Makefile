@@ -70,7 +70,7 @@ given = $(if $(filter command line,$(origin $(1))),--$(2)='$($(1))')
 
 e2e: .venv/.synced ## All on a real kubelet, as root; or on yours: KUBECONFIG= S3_ENDPOINT= OPERATOR_IMAGE= JOB_IMAGE=.
 	@exec $(BIN)/python -m s3sync_local.e2e $(call given,KUBECONFIG,kubeconfig) $(call given,S3_ENDPOINT,s3-endpoint) \
-		$(call given,S3_ENDPOINT_HERE,s3-endpoint-here) $(call given,OPERATOR_IMAGE,operator-image) \
+		$(call given,S3_ENDPOINT_HERE,s3-endpoint-here) $(call given,PACHD_ADDRESS,pachd-address) $(call given,OPERATOR_IMAGE,operator-image) \
 		$(call given,JOB_IMAGE,job-image) $(E2E_FLAGS)
 
 images: .venv/.synced ## Build all images into the cache, as root; needs apt-get install buildah mmdebstrap.

@@ -29,6 +29,7 @@ ORDER = (
     "test_seed",
     "test_pods",
     "test_customised",
+    "test_atomic",
     "test_failures",
     "test_timing",
     "test_interruptions",
@@ -45,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--kubeconfig", type=Path, help="the cluster's kubeconfig, with an administrator's rights")
     group.addoption("--s3-endpoint", default="", help="Pachyderm's S3 gateway, as the cluster's pods reach it")
     group.addoption("--s3-endpoint-here", default="", help="the same as this machine reaches it, where that differs")
+    group.addoption("--pachd-address", default="", help="Pachyderm's gRPC API, as the cluster's pods reach it")
     group.addoption("--operator-image", default="", help="the operator's image, where the cluster can pull it")
     group.addoption("--job-image", default="", help="the job's image, where the cluster can pull it")
 
@@ -99,6 +101,7 @@ def _target(
         s3_endpoint_here=config.getoption("--s3-endpoint-here"),
         operator_image=config.getoption("--operator-image"),
         job_image=config.getoption("--job-image"),
+        pachd_address=config.getoption("--pachd-address"),
         token=os.environ.get("PACHYDERM_TOKEN", ""),
     )
     return nullcontext(given_target(given))

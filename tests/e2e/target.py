@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACHD = ROOT / "tests/e2e/manifests/pachd.yaml"
 OPERATOR_NAMESPACE = "s3sync-system"
 DEFINITION = "pachydermsyncs.sync.pachyderm.io"
-S3_PORT, CONTROL_PORT = 30600, 1699
+S3_PORT, GRPC_PORT, CONTROL_PORT = 30600, 30650, 1699
 KUBECTL_SECONDS = 60.0
 ANY_KEY = "any-pair-of-equal-keys"
 
@@ -64,7 +64,8 @@ class GivenCluster:
 
 @dataclass(frozen=True)
 class Target:
-    """Where the tests run. `endpoint` is the S3 gateway as pods reach it, `endpoint_here` as this process does.
+    """Where the tests run. `endpoint` is the S3 gateway as pods reach it, `endpoint_here` as this process does;
+    `pachd_address` is Pachyderm's gRPC API as pods reach it, empty where there is none to be used.
 
     `node` and `control` (faults on demand) are there only where cluster and Pachyderm are ours. `suffix` keeps names in
     a Pachyderm that others use apart from theirs.
@@ -77,6 +78,7 @@ class Target:
     operator_image: str
     job_image: str
     overlay: str
+    pachd_address: str = ""
     token: str = field(default="", repr=False)
     suffix: str = ""
     node: RealCluster | None = None
@@ -100,6 +102,7 @@ class Given:
     s3_endpoint_here: str
     operator_image: str
     job_image: str
+    pachd_address: str = ""
     token: str = field(default="", repr=False)
 
 
@@ -115,6 +118,7 @@ def given_target(given: Given) -> Target:
         operator_image=given.operator_image,
         job_image=given.job_image,
         overlay="cluster",
+        pachd_address=given.pachd_address,
         token=given.token,
         suffix=f"-{uuid.uuid4().hex[:6]}",
     )
@@ -150,6 +154,7 @@ def own_target(state: Path, progress: Progress) -> Iterator[Target]:
             operator_image=OPERATOR,
             job_image=JOB,
             overlay="local",
+            pachd_address=f"grpc://pachd.pachyderm:{GRPC_PORT}",
             node=cluster,
             control=RemoteControl(f"http://{host}:{CONTROL_PORT}"),
         )

@@ -20,7 +20,7 @@ TESTS = "tests/e2e"
 SANDBOX_TESTS = ("tests/sandbox", "-k", "ready or termination or end_of")
 """That a kill leaves nothing, at the stage where there is most to leave; `make sandbox` shows it for all."""
 APT_SECONDS = 900
-GIVEN = {"s3_endpoint": "", "s3_endpoint_here": "", "operator_image": OPERATOR, "job_image": JOB}
+GIVEN = {"s3_endpoint": "", "s3_endpoint_here": "", "pachd_address": "", "operator_image": OPERATOR, "job_image": JOB}
 """What can be given besides a kubeconfig, with what is taken where it is not."""
 ANNOUNCEMENT = """\
 The end-to-end tests run on the cluster of {kubeconfig} and the Pachyderm at {s3_endpoint}.
