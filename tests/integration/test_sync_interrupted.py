@@ -3,8 +3,6 @@
 import asyncio
 import itertools
 import random
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from kubernetes.aio import client
@@ -17,36 +15,12 @@ from s3sync_operator.reconcile import Reconciler
 from s3sync_operator.settings import Settings
 from tests.integration.conftest import Syncs
 from tests.support.cluster import JOB_IMAGE
+from tests.support.mortal import Killed, Mortal
 from tests.support.operator_process import OperatorProcess
 
 SETTINGS = Settings(job_image=JOB_IMAGE, retry_delay=1, gateway_timeout=5)
 STEPS_LIMIT = 60
 LIVES_LIMIT = 400
-
-
-class Killed(BaseException):
-    """The operator's life ended here."""
-
-
-class Mortal:
-    """Passes calls on; the one of number `last` kills, before or after it has its effect."""
-
-    def __init__(self, inner: Any, calls: Iterator[int], last: int, *, after_effect: bool) -> None:
-        self._inner, self._calls, self._last, self._after_effect = inner, calls, last, after_effect
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = getattr(self._inner, name)
-
-        async def call(*arguments: Any) -> Any:
-            dies = next(self._calls) == self._last
-            if dies and not self._after_effect:
-                raise Killed
-            result = await method(*arguments)
-            if dies:
-                raise Killed
-            return result
-
-        return call
 
 
 async def run_lives(

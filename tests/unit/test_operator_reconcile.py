@@ -3,13 +3,11 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from s3sync_operator.access import Credentials, Tls
-from s3sync_operator.api import Reason, Status, Sync, parse_sync
-from s3sync_operator.cluster import EventType, Raw
+from s3sync_operator.api import Reason
 from s3sync_operator.desired import run_name
 from s3sync_operator.errors import ConflictError, TemporarySyncError
 from s3sync_operator.metrics import Metrics
@@ -18,72 +16,11 @@ from s3sync_operator.reconcile import Reconciler
 from s3sync_operator.settings import Settings
 from s3sync_operator.status import current_run
 from tests.support import objects
+from tests.support.memory_cluster import MemoryCluster
 
 NOON = datetime(2026, 11, 24, 12, 0, 10, tzinfo=UTC)
 KEY = ("kubeflow", "books")
 SETTINGS = Settings(max_attempts=3, start_deadline=600)
-
-
-class MemoryCluster:
-    """Holds one sync with its TFJobs and pods, and notes what is written."""
-
-    def __init__(self, **spec: Any) -> None:
-        self.raw = objects.sync_object(**spec)
-        self.jobs: list[Raw] = []
-        self.pods: list[Raw] = []
-        self.writes: list[str] = []
-        self.events: list[str] = []
-        self.refuse_lists: TemporarySyncError | None = None
-        self.refuse_writes: Exception | None = None
-        self.lose_answer = False
-        self.gone = False
-
-    @property
-    def sync(self) -> Sync:
-        return parse_sync(self.raw)
-
-    @property
-    def status(self) -> Status:
-        return self.sync.status
-
-    async def get_sync(self, namespace: str, name: str) -> Sync | None:
-        return self.sync
-
-    async def list_tfjobs(self, sync: Sync) -> list[Raw]:
-        if self.refuse_lists:
-            raise self.refuse_lists
-        return list(self.jobs)
-
-    async def list_pods(self, sync: Sync) -> list[Raw]:
-        return list(self.pods)
-
-    async def pod_log(self, namespace: str, pod: str) -> str:
-        return ""
-
-    async def get_secret(self, namespace: str, name: str, field: str) -> dict[str, str]:
-        return {}
-
-    async def create_tfjob(self, manifest: Raw) -> Raw:
-        self.writes.append("create")
-        self.jobs.append(objects.tfjob_object(manifest["metadata"]["name"], condition="Created"))
-        return self.jobs[-1]
-
-    async def delete_tfjob(self, namespace: str, name: str) -> None:
-        self.writes.append("delete")
-        self.jobs = [job for job in self.jobs if job["metadata"]["name"] != name]
-
-    async def write_status(self, sync: Sync, status: Status) -> bool:
-        self.writes.append("status")
-        if self.refuse_writes:
-            raise self.refuse_writes
-        self.raw["status"] = status.model_dump(by_alias=True, mode="json")
-        if self.lose_answer:
-            self.lose_answer = False
-            raise TimeoutError
-        return not self.gone
-
-    async def post_event(self, sync: Sync, kind: EventType, reason: str, note: str) -> None:
-        self.events.append(reason)
 
 
 class OpenGateway:

@@ -16,6 +16,7 @@ _TLS_CAUSES = (
     ("self signed certificate", Reason.CERTIFICATE_UNTRUSTED, _ALIEN),
     ("unable to get local issuer certificate", Reason.CERTIFICATE_UNTRUSTED, _ALIEN),
     ("unable to get issuer certificate", Reason.CERTIFICATE_UNTRUSTED, _ALIEN),
+    ("certificate signature failure", Reason.CERTIFICATE_UNTRUSTED, _ALIEN),
     ("CERTIFICATE_VERIFY_FAILED", Reason.CERTIFICATE_UNTRUSTED, "is not trusted; look at spec.certSecretRef"),
 )
 _CLIENT_CERTIFICATE = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA", "certificate required", "ALERT_CERT")

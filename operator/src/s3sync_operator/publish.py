@@ -1,7 +1,8 @@
 """Pure: how a staged run gets onto its target in exactly one commit, from the target's history and the reports.
 
-Nothing is kept in memory between steps: a run's commit is told by its description, which holds the run and the digest
-of its manifest. So whoever looks next goes on from there, after any crash.
+Nothing is kept in memory between steps: a run's commit is told by its description, which begins with the run's mark. An
+attempt builds upon the newest commit there was, so a commit of the run that came after that is this attempt's. So
+whoever looks next goes on from there, after any crash.
 """
 
 from collections.abc import Sequence
@@ -25,14 +26,14 @@ class CommitSeen:
 
 @dataclass(frozen=True)
 class Publication:
-    """What is to be published: the run's `mark` and the whole `description` of its commit, the commit built upon, the
-    workers' last commits that staged anything, and how many files that takes to copy or delete.
+    """What is to be published: the `mark` that the run's commit begins its description with, the commit built upon, the
+    directory, the workers' last commits that staged anything, the one whose manifest tells what to delete, and how many
+    files that takes to copy or delete.
 
     It `relies_on_base` where files were left as they are there, or are to be deleted.
     """
 
     mark: str
-    description: str
     base: str | None
     prefix: str
     staged: tuple[str, ...]
@@ -51,6 +52,7 @@ class Published:
     """The run's commit is there, finished and without an error."""
 
     commit: str
+    description: str
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Moved:
 Step = Published | Unchanged | Start | Fill | Await | Drop | Busy | Moved
 
 
-def publication(spec: Spec, reports: Sequence[Report], mark: str, description: str) -> Publication | None:
+def publication(spec: Spec, reports: Sequence[Report], mark: str) -> Publication | None:
     """Return what the workers' reports leave to publish, None where they do not tell of one staging."""
     staged = [report.staged for report in reports if report.staged]
     if len(staged) != len(reports) or len({item.base for item in staged}) != 1:
@@ -113,7 +115,6 @@ def publication(spec: Spec, reports: Sequence[Report], mark: str, description: s
     deletes = next((report.staged.commit for report in reports if report.staged and report.files.deleted), None)
     return Publication(
         mark=mark,
-        description=description,
         base=staged[0].base,
         prefix=spec.prefix,
         staged=tuple(report.staged.commit for report in reports if report.staged and report.files.copied),
@@ -125,12 +126,10 @@ def publication(spec: Spec, reports: Sequence[Report], mark: str, description: s
 
 def next_step(history: Sequence[CommitSeen], wanted: Publication) -> Step:
     """Return what to do next; `history` is the target's from its head back to the base, without that, newest first."""
-    own = next((commit for commit in history if commit.description == wanted.description), None)
+    own = next((commit for commit in history if commit.description.startswith(wanted.mark)), None)
     if own is not None:
         return _go_on_with(own, wanted)
     head = history[0] if history else None
-    if head and head.state == "Open" and head.description.startswith(wanted.mark):
-        return Drop(head.id)
     if head and wanted.relies_on_base:
         return Moved(head.id)
     if wanted.empty:
@@ -142,7 +141,7 @@ def next_step(history: Sequence[CommitSeen], wanted: Publication) -> Step:
 
 def _go_on_with(own: CommitSeen, wanted: Publication) -> Step:
     if own.state == "Finished":
-        return Drop(own.id, own.error) if own.error else Published(own.id)
+        return Drop(own.id, own.error) if own.error else Published(own.id, own.description)
     if own.state == "Finishing":
         return Await(own.id)
     # Between the last look and its start, somebody may have moved the target.

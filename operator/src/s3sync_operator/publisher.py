@@ -109,36 +109,33 @@ class Publisher:
         if report is None or any(item.staged is None for item in seen.reports):
             text = "a worker reports nothing staged, so nothing can be published; use an image that runs s3sync-job"
             return Outcome("Permanent", Reason.REPORT_MISSING, text)
-        told = await self._tell(order.target, seen.reports)
-        wanted = self._publication(order, seen, told)
+        wanted = publication(order.spec, seen.reports, staging.mark(order.sync, order.run))
         if wanted is None:
             return Outcome("Retryable", Reason.TARGET_MOVED, "the workers did not all build upon the same commit")
         for _ in range(STEPS_A_LOOK):
             history = await self._pachd.history(order.target, order.spec.effective_branch, wanted.base, MOST_COMMITS)
             match next_step(history, wanted):
                 case Published() | Unchanged() | Moved() | Busy() as end:
-                    return await self._ended(order, seen, replace(_verdict(order, end, report), digest=told.digest))
+                    outcome = _verdict(order, end, report)
+                    return await self._ended(order, seen, outcome)
                 case step:
-                    if outcome := await self._take(order, wanted, told, step):
-                        return outcome
+                    if outcome_now := await self._take(order, wanted, step, seen.reports):
+                        return outcome_now
         return _goes_on(f"publishing to {order.spec.destination}")
 
-    def _publication(self, order: Order, seen: Observation, told: Told) -> Publication | None:
-        mark = staging.mark(order.sync, order.run)
-        digest = told.digest or f"of-{short_hash('/'.join(_commits(seen.reports)))}"
-        text = staging.description(order.sync, order.run, digest)
-        return publication(order.spec, seen.reports, mark, text)
-
     async def _take(
-        self, order: Order, wanted: Publication, told: Told, step: Start | Fill | Await | Drop
+        self, order: Order, wanted: Publication, step: Start | Fill | Await | Drop, reports: tuple[Report, ...]
     ) -> Outcome | None:
         """Take a step; return the outcome where it was the last for now, else None."""
         target = order.target
         match step:
             case Start():
-                await self._pachd.start_commit(target, order.spec.effective_branch, wanted.description)
+                told = await self._tell(target, reports)
+                digest = told.digest or f"of-{short_hash('/'.join(_commits(reports)))}"
+                text = staging.description(order.sync, order.run, digest)
+                await self._pachd.start_commit(target, order.spec.effective_branch, text)
             case Fill(commit):
-                if not await self._fill(target, wanted, told, commit):
+                if not await self._fill(target, wanted, commit, reports):
                     return _goes_on(f"copying {wanted.files} files into commit {commit} of {order.spec.destination}")
             case Await(commit):
                 await self._pachd.wait_finished(target, commit)
@@ -150,11 +147,11 @@ class Publisher:
                     return Outcome("Retryable", Reason.COMMIT_FAILED, text)
         return None
 
-    async def _fill(self, target: Target, wanted: Publication, told: Told, commit: str) -> bool:
+    async def _fill(self, target: Target, wanted: Publication, commit: str, reports: tuple[Report, ...]) -> bool:
         """Fill and finish the commit; tell whether that is done. Large ones go on between two looks."""
         task = self._fills.get(commit)
         if task is None:
-            task = self._fills[commit] = asyncio.create_task(self._copy(target, wanted, told, commit))
+            task = self._fills[commit] = asyncio.create_task(self._copy(target, wanted, commit, reports))
         try:
             await asyncio.wait({task}, timeout=PATIENCE)
         finally:
@@ -165,7 +162,8 @@ class Publisher:
         await task
         return True
 
-    async def _copy(self, target: Target, wanted: Publication, told: Told, commit: str) -> None:
+    async def _copy(self, target: Target, wanted: Publication, commit: str, reports: tuple[Report, ...]) -> None:
+        told = await self._tell(target, reports)
         sources = list(wanted.staged)
         if not wanted.prefix:
             # At the top level the manifest would be copied too; the commit before it lacks it.
@@ -190,6 +188,13 @@ class Publisher:
             self._told.popitem(last=False)
         return told
 
+    async def _digest(self, target: Target, reports: tuple[Report, ...]) -> str | None:
+        """Return the digest of all files, as far as it can still be told: what was staged may be gone by now."""
+        try:
+            return (await self._tell(target, reports)).digest
+        except TemporarySyncError:
+            return None
+
     async def _read_all(self, target: Target, reports: tuple[Report, ...]) -> Told:
         lines: list[tuple[str, str]] | None = []
         deletes: tuple[str, ...] = ()
@@ -209,7 +214,9 @@ class Publisher:
         """Clean up after a run that is published; what cannot be removed now, a sweep will."""
         if outcome.kind != "Succeeded":
             self._metrics.published("moved")
-            return replace(outcome, digest=None)
+            return outcome
+        if outcome.reason == Reason.UNCHANGED:
+            outcome = replace(outcome, digest=await self._digest(order.target, seen.reports))
         self._metrics.published("unchanged" if outcome.reason == Reason.UNCHANGED else "published")
         try:
             async with asyncio.timeout(CLEAN_UP_SECONDS):
@@ -224,9 +231,10 @@ class Publisher:
 def _verdict(order: Order, step: Published | Unchanged | Moved | Busy, report: Report) -> Outcome:
     """Return what a step means that nothing can be done about; raises TemporarySyncError where it is to be waited."""
     match step:
-        case Published(commit):
+        case Published(commit, description):
             text = f"{report.message} Published as commit {commit}."
-            return Outcome("Succeeded", _good_reason(report), text, commit=commit)
+            digest = staging.digest_in(description)
+            return Outcome("Succeeded", _good_reason(report), text, commit=commit, digest=digest)
         case Unchanged(head):
             text = f"all {report.files.total} files are in commit {head} already; no commit was made"
             return Outcome("Succeeded", Reason.UNCHANGED, text, commit=head)

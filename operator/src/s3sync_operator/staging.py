@@ -49,9 +49,15 @@ def mark(sync: Sync, run: Run) -> str:
     return f"s3sync {sync.namespace}/{sync.name} run {run_id(sync, run)} "
 
 
-def description(sync: Sync, run: Run, digest: str | None) -> str:
+def description(sync: Sync, run: Run, digest: str) -> str:
     """Return the description of the commit that publishes a run with this manifest digest."""
-    return f"{mark(sync, run)}digest {digest or 'none'}"
+    return f"{mark(sync, run)}digest {digest}"
+
+
+def digest_in(text: str) -> str | None:
+    """Return the manifest digest that a commit's description tells, None where that tells of no one."""
+    digest = text.rpartition(" digest ")[2]
+    return digest if digest.startswith("sha256:") else None
 
 
 def owner_and_run(branch_or_description: str) -> tuple[str, str] | None:

@@ -7,11 +7,12 @@ nobody more than the connection to pachd that anybody can have.
 import asyncio
 import secrets
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 PIECE_BYTES = 256 * 1024
 CONNECT_SECONDS = 10.0
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @asynccontextmanager
@@ -28,10 +29,7 @@ async def relay(host_port: str, context: ssl.SSLContext) -> AsyncIterator[str]:
             under_way.add(task)
             task.add_done_callback(under_way.discard)
         with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(CONNECT_SECONDS):
-                there = await asyncio.open_connection(host, int(port), ssl=context, server_hostname=host)
-            await asyncio.gather(_pump(reader, there[1]), _pump(there[0], writer))
-        writer.close()
+            await _pass_on(reader, writer, lambda: _connect(host, int(port), context))
 
     server = await asyncio.start_unix_server(connected, path=f"\0{name}")
     try:
@@ -41,6 +39,27 @@ async def relay(host_port: str, context: ssl.SSLContext) -> AsyncIterator[str]:
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
+        # An aborted connection is closed in the loop's next round.
+        await asyncio.sleep(0)
+
+
+async def _connect(host: str, port: int, context: ssl.SSLContext) -> Streams:
+    async with asyncio.timeout(CONNECT_SECONDS):
+        return await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
+
+
+async def _pass_on(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connect: Callable[[], Awaitable[Streams]]
+) -> None:
+    """Pass bytes on both ways until both sides have ended; whatever happens, no connection is left."""
+    try:
+        there_reader, there_writer = await connect()
+        try:
+            await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
+        finally:
+            there_writer.transport.abort()
+    finally:
+        writer.transport.abort()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

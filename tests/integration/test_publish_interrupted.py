@@ -1,0 +1,306 @@
+"""A publish that is killed at any call, and by anything: one commit on the target or none, and nothing left beside.
+
+Kubernetes is one in memory here; pachd is the stand-in's and the workers are processes of s3sync-job.
+"""
+
+import itertools
+import random
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pachyderm_standin.process import StandinProcess
+from s3sync_operator.access import Target
+from s3sync_operator.api import Phase, Reason, Sync
+from s3sync_operator.collector import Collector
+from s3sync_operator.metrics import Metrics
+from s3sync_operator.opening import open_sync
+from s3sync_operator.pachd import GrpcPachd
+from s3sync_operator.pachyderm import S3Gateway
+from s3sync_operator.reconcile import Reconciler, utc_now
+from s3sync_operator.settings import Settings
+from s3sync_operator.staging import owner_and_run
+from tests.integration.conftest import plant
+from tests.support.memory_cluster import JobCluster
+from tests.support.mortal import Killed, Mortal, MortalMetrics
+from tests.support.objects import pod_object, terminated
+from tests.support.pachd import Message, Pachd, add, delete
+
+KEY = ("kubeflow", "books")
+SETTINGS = Settings(retry_delay=1, retry_delay_max=1, gateway_timeout=5, max_attempts=4)
+LOOKS = 60
+MOST_CALLS = 60
+BEFORE = {"/data/kept.txt": b"kept", "/data/lost.txt": b"lost", "/data/old.txt": b"old", "/beside.txt": b"beside"}
+TREE = {"kept.txt": b"kept", "old.txt": b"renewed", "new/one.txt": b"1" * 3000, "new/two.txt": b"2"}
+AFTER = {f"/data/{path}": content for path, content in TREE.items()} | {"/beside.txt": b"beside"}
+numbers = itertools.count()
+
+
+class Clock:
+    """A clock for objects made at noon, which goes on by half a second whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self._looks = itertools.count(20)
+
+    def __call__(self) -> datetime:
+        return datetime(2026, 11, 24, 12, tzinfo=UTC) + timedelta(seconds=next(self._looks) / 2)
+
+
+class Place:
+    """A repo with a tree in it, a sync that prunes and publishes onto that, and what they are looked at with."""
+
+    def __init__(self, standin: StandinProcess, pachd: Pachd, folder: Path, **spec: Any) -> None:
+        self.repo = f"repo-{next(numbers)}"
+        self.pachd = pachd
+        self.branch = pachd.branch(self.repo)
+        pachd.api.create_repo(repo=self.branch.repo)
+        self.before = pachd.commit(self.branch, BEFORE).id
+        spec = {"inputPath": "tree", "destinationPath": "data", "prune": {}, "client": "pfs"} | spec
+        spec |= {"repo": self.repo, "endpoint": standin.endpoint, "pachdAddress": standin.pachd_address}
+        self.cluster = JobCluster(folder, **spec)
+        self.clock = Clock()
+
+    def history(self) -> list[Message]:
+        """Return all commits that came to be, but for empty ones: dropping a branch's first commit leaves one in its
+        place, which outlives the branch where the life ends just then."""
+        made = [info for info in self.pachd.commits(self.branch.repo) if info.commit.id != self.before]
+        return [info for info in made if info.description or self.pachd.files(info.commit)]
+
+    def files(self) -> dict[str, bytes]:
+        """Return what a reader sees: the newest commit of the target that is finished."""
+        head = self.pachd.api.inspect_commit(commit=self.pachd.head(self.branch))
+        shown = head.commit if head.finished.year > 1970 else head.parent_commit
+        return self.pachd.files(shown)
+
+    def staged(self) -> list[str]:
+        found = self.pachd.api.list_branch(repo=self.branch.repo)
+        return [branch.branch.name for branch in found if owner_and_run(branch.branch.name)]
+
+
+@pytest.fixture
+def pachd(standin: StandinProcess) -> Pachd:
+    return Pachd(standin.pachd_address)
+
+
+@pytest.fixture
+def place(standin: StandinProcess, pachd: Pachd, tmp_path: Path) -> Place:
+    plant(tmp_path, "tree", TREE)
+    return Place(standin, pachd, tmp_path)
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[S3Gateway]:
+    found = S3Gateway(timeout=5)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+async def grpc_pachd() -> AsyncIterator[GrpcPachd]:
+    found = GrpcPachd(timeout=5)
+    yield found
+    found.close()
+
+
+async def finish(place: Place, reconciler: Reconciler, looks: int = LOOKS) -> None:
+    """Look until the sync is finished; what readers see meanwhile is all of it or nothing."""
+    for _ in range(looks):
+        await place.cluster.run_jobs()
+        await reconciler.reconcile(KEY)
+        assert place.files() in (BEFORE, AFTER)
+        if place.cluster.status.finished:
+            return
+    raise AssertionError(f"not finished after {looks} looks: {place.cluster.status}")
+
+
+def assert_published_once(place: Place, attempt: int = 1) -> None:
+    status = place.cluster.status
+    assert (status.phase, status.attempt) == (Phase.SUCCEEDED, attempt), status
+    assert place.files() == AFTER
+    (commit,) = place.history()
+    assert (status.commit, commit.parent_commit.id) == (commit.commit.id, place.before)
+    assert place.staged() == []
+
+
+async def live_and_die(place: Place, gateway: S3Gateway, calls: Iterator[int], last: int, kind: str) -> None:
+    """Lead one life that ends at its call `last` of the kind, if it comes so far, and a second to the end."""
+    of_pachd, of_cluster = (calls, itertools.count()) if kind == "pachd" else (itertools.count(), calls)
+    pachd = GrpcPachd(timeout=5, metrics=MortalMetrics(of_pachd, last if kind == "pachd" else -1))
+    mortal = Mortal(place.cluster, of_cluster, -1 if kind == "pachd" else last, after_effect=kind == "after")
+    cluster: Any = mortal
+    try:
+        await finish(place, Reconciler(cluster, gateway, pachd, SETTINGS, place.clock))
+    except Killed:
+        await finish_anew(place, gateway)
+    finally:
+        pachd.close()
+
+
+async def finish_anew(place: Place, gateway: S3Gateway) -> None:
+    """Bring the sync to its end in a life of its own."""
+    pachd = GrpcPachd(timeout=5)
+    try:
+        await finish(place, Reconciler(place.cluster, gateway, pachd, SETTINGS, place.clock))
+    finally:
+        pachd.close()
+
+
+# pachd's calls are killed after their effect; before the effect of one is after that of the one before.
+@pytest.mark.parametrize("kind", ["pachd", "before", "after"])
+@pytest.mark.timeout(600)
+async def test_killed_at_any_call_it_publishes_once(
+    standin: StandinProcess, pachd: Pachd, gateway: S3Gateway, tmp_path: Path, kind: str
+) -> None:
+    plant(tmp_path, "tree", TREE)
+    for last in range(MOST_CALLS):
+        calls = itertools.count()
+        place = Place(standin, pachd, tmp_path)
+        await live_and_die(place, gateway, calls, last, kind)
+        assert_published_once(place)
+        if next(calls) <= last:
+            return
+    raise AssertionError(f"a life makes more calls than {MOST_CALLS}, not all of which were tried")
+
+
+async def test_workers_that_are_killed_are_run_again_and_the_others_work_is_taken_over(
+    standin: StandinProcess, pachd: Pachd, gateway: S3Gateway, grpc_pachd: GrpcPachd, tmp_path: Path
+) -> None:
+    plant(tmp_path, "tree", TREE)
+    place = Place(standin, pachd, tmp_path, workers=2)
+    reconciler = Reconciler(place.cluster, gateway, grpc_pachd, SETTINGS, place.clock)
+    await reconciler.reconcile(KEY)
+    await place.cluster.run_jobs(0)
+    (job,) = place.cluster.jobs
+    killed = pod_object(job["metadata"]["name"], "Failed", state=terminated(137, "", "OOMKilled"))
+    killed["metadata"]["name"] = f"{job['metadata']['name']}-worker-1"
+    place.cluster.pods.append(killed)
+    (first,) = place.staged()
+    staged = pachd.head(pachd.branch(place.repo, first)).id
+    await reconciler.reconcile(KEY)
+    assert place.cluster.status.conditions[0].reason == Reason.OUT_OF_MEMORY
+    while not place.cluster.jobs or place.cluster.jobs[0] is job:
+        await reconciler.reconcile(KEY)
+    await place.cluster.run_jobs()
+    assert pachd.head(pachd.branch(place.repo, first)).id == staged, "worker 0 staged nothing again"
+    await finish(place, reconciler)
+    assert_published_once(place, attempt=2)
+
+
+async def test_a_target_that_moved_is_compared_anew(
+    place: Place, gateway: S3Gateway, grpc_pachd: GrpcPachd, pachd: Pachd
+) -> None:
+    reconciler = Reconciler(place.cluster, gateway, grpc_pachd, SETTINGS, place.clock)
+    await reconciler.reconcile(KEY)
+    await place.cluster.run_jobs()
+    # What the job found unchanged is changed behind its back.
+    theirs = pachd.start(place.branch, "somebody else's")
+    pachd.modify(theirs, [delete("/data/kept.txt"), add("/data/kept.txt", b"not ours")])
+    pachd.finish(theirs)
+    await reconciler.reconcile(KEY)
+    assert place.cluster.status.conditions[0].reason == Reason.TARGET_MOVED
+    for _ in range(LOOKS):
+        await place.cluster.run_jobs()
+        await reconciler.reconcile(KEY)
+    assert (place.cluster.status.phase, place.cluster.status.attempt) == (Phase.SUCCEEDED, 2)
+    assert place.files() == AFTER
+    assert [info.description[:6] for info in place.history()] == ["s3sync", "somebo"]
+
+
+async def test_a_publish_waits_for_whoever_holds_the_target(
+    standin: StandinProcess, gateway: S3Gateway, grpc_pachd: GrpcPachd, pachd: Pachd, tmp_path: Path
+) -> None:
+    plant(tmp_path, "tree", {"only.txt": b"new"})
+    place = Place(standin, pachd, tmp_path, prune=None)
+    reconciler = Reconciler(place.cluster, gateway, grpc_pachd, SETTINGS, place.clock)
+    await reconciler.reconcile(KEY)
+    await place.cluster.run_jobs()
+    theirs = pachd.start(place.branch, "somebody else's")
+    await reconciler.reconcile(KEY)
+    assert (place.cluster.status.phase, place.cluster.status.conditions[0].reason) == ("Running", Reason.TARGET_BUSY)
+    pachd.finish(theirs)
+    await reconciler.reconcile(KEY)
+    assert (place.cluster.status.phase, place.cluster.status.attempt) == (Phase.SUCCEEDED, 1)
+    assert place.files() == BEFORE | {"/data/only.txt": b"new"}
+
+
+async def test_a_pachd_that_goes_away_is_waited_for_with_all_that_is_staged(
+    place: Place, gateway: S3Gateway, grpc_pachd: GrpcPachd, standin: StandinProcess
+) -> None:
+    reconciler = Reconciler(place.cluster, gateway, grpc_pachd, SETTINGS, place.clock)
+    await reconciler.reconcile(KEY)
+    await place.cluster.run_jobs()
+    standin.begin_outage(300)
+    await reconciler.reconcile(KEY)
+    ready = place.cluster.status.conditions[0]
+    assert (place.cluster.status.phase, ready.status, ready.reason) == ("Running", "False", Reason.PACHD_UNREACHABLE)
+    standin.begin_outage(0)
+    await finish(place, reconciler)
+    assert_published_once(place)
+
+
+async def test_a_sweep_removes_what_dead_runs_left_and_nothing_of_those_under_way(
+    place: Place, gateway: S3Gateway, grpc_pachd: GrpcPachd, pachd: Pachd
+) -> None:
+    reconciler = Reconciler(place.cluster, gateway, grpc_pachd, SETTINGS, place.clock)
+    await reconciler.reconcile(KEY)
+    await place.cluster.run_jobs()
+    (live,) = place.staged()
+    stranger = "s3sync-0123456789abcdef-w0"
+    dead = f"{live[:15]}00000000-w3"
+    for name in (stranger, dead, "s3sync-mine"):
+        pachd.commit(pachd.branch(place.repo, name), {"/x": b"x"})
+    held = pachd.start(place.branch, f"s3sync kubeflow/books run {dead[7:23]} digest none")
+    collector = collector_of(place, grpc_pachd)
+
+    async def listed() -> list[Sync]:
+        return [place.cluster.sync]
+
+    await collector.sweep(listed)
+    assert place.staged() == [live, stranger] or place.staged() == [stranger, live]
+    assert pachd.head(place.branch).id == place.before != held.id
+
+    place.cluster.raw["spec"]["prune"] = None
+    collector.bury(place.cluster.sync)
+
+    async def none_left() -> list[Sync]:
+        return []
+
+    await collector.sweep(none_left)
+    assert place.staged() == [stranger]
+    assert place.files() == BEFORE
+
+
+def collector_of(place: Place, pachd: GrpcPachd) -> Collector:
+    async def open_target(sync: Sync) -> Target:
+        assert sync.spec
+        return (await open_sync(place.cluster, sync, sync.spec)).target(sync.spec, SETTINGS)
+
+    return Collector(pachd, SETTINGS, Metrics(), open_target, utc_now)
+
+
+@pytest.mark.timeout(600)
+async def test_killed_at_random_over_and_over_it_publishes_once(
+    standin: StandinProcess, pachd: Pachd, gateway: S3Gateway, tmp_path: Path
+) -> None:
+    plant(tmp_path, "tree", TREE)
+    chance = random.Random(11)
+    for _ in range(6):
+        place = Place(standin, pachd, tmp_path, workers=2)
+        for _ in range(8):
+            kind = chance.choice(["pachd", "pachd", "before", "after"])
+            life = GrpcPachd(timeout=5, metrics=MortalMetrics(itertools.count(), chance.randrange(2, 14)))
+            cluster: Any = Mortal(
+                place.cluster, itertools.count(), chance.randrange(3, 20), after_effect=kind == "after"
+            )
+            try:
+                await finish(place, Reconciler(cluster, gateway, life, SETTINGS, place.clock))
+            except Killed:
+                continue
+            finally:
+                life.close()
+            break
+        await finish_anew(place, gateway)
+        assert_published_once(place)

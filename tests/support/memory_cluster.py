@@ -1,0 +1,127 @@
+"""A Kubernetes in memory that holds one sync, and runs its jobs not at all or as processes of this machine."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from s3sync_operator.api import Status, Sync, parse_sync
+from s3sync_operator.cluster import EventType, Raw
+from s3sync_operator.errors import TemporarySyncError
+from tests.support import objects
+
+JOB_SECONDS = 120
+
+
+class MemoryCluster:
+    """Holds one sync with its TFJobs and pods, and notes what is written."""
+
+    def __init__(self, **spec: Any) -> None:
+        self.raw = objects.sync_object(**spec)
+        self.jobs: list[Raw] = []
+        self.pods: list[Raw] = []
+        self.writes: list[str] = []
+        self.events: list[str] = []
+        self.secrets: dict[str, dict[str, str]] = {}
+        self.refuse_lists: TemporarySyncError | None = None
+        self.refuse_writes: Exception | None = None
+        self.lose_answer = False
+        self.gone = False
+
+    @property
+    def sync(self) -> Sync:
+        return parse_sync(self.raw)
+
+    @property
+    def status(self) -> Status:
+        return self.sync.status
+
+    async def get_sync(self, namespace: str, name: str) -> Sync | None:
+        return self.sync
+
+    async def list_tfjobs(self, sync: Sync) -> list[Raw]:
+        if self.refuse_lists:
+            raise self.refuse_lists
+        return list(self.jobs)
+
+    async def list_pods(self, sync: Sync) -> list[Raw]:
+        return list(self.pods)
+
+    async def pod_log(self, namespace: str, pod: str) -> str:
+        return ""
+
+    async def get_secret(self, namespace: str, name: str, field: str) -> dict[str, str]:
+        return self.secrets.get(name, {})
+
+    async def create_tfjob(self, manifest: Raw) -> Raw:
+        name = manifest["metadata"]["name"]
+        there = [job for job in self.jobs if job["metadata"]["name"] == name]
+        if not there:
+            self.writes.append("create")
+            there = [objects.tfjob_object(name, condition="Created") | {"spec": manifest["spec"]}]
+            self.jobs += there
+        return there[0]
+
+    async def delete_tfjob(self, namespace: str, name: str) -> None:
+        self.writes.append("delete")
+        self.jobs = [job for job in self.jobs if job["metadata"]["name"] != name]
+
+    async def write_status(self, sync: Sync, status: Status) -> bool:
+        self.writes.append("status")
+        if self.refuse_writes:
+            raise self.refuse_writes
+        self.raw["status"] = status.model_dump(by_alias=True, mode="json")
+        if self.lose_answer:
+            self.lose_answer = False
+            raise TimeoutError
+        return not self.gone
+
+    async def post_event(self, sync: Sync, kind: EventType, reason: str, note: str) -> None:
+        self.events.append(reason)
+
+
+class JobCluster(MemoryCluster):
+    """Runs each TFJob's workers as processes of s3sync-job, in the folder that stands for the image."""
+
+    def __init__(self, folder: Path, **spec: Any) -> None:
+        super().__init__(**spec)
+        self._folder = folder
+
+    async def delete_tfjob(self, namespace: str, name: str) -> None:
+        """Delete it with its pods, as the garbage collector would."""
+        await super().delete_tfjob(namespace, name)
+        self.pods = [pod for pod in self.pods if not pod["metadata"]["name"].startswith(f"{name}-worker-")]
+
+    async def run_jobs(self, *only: int) -> None:
+        """Run the workers that have not run yet, or those of them by these numbers, to their end."""
+        for job in list(self.jobs):
+            worker = job["spec"]["tfReplicaSpecs"]["Worker"]
+            indices = only or range(worker["replicas"])
+            run = {pod["metadata"]["name"] for pod in self.pods}
+            due = [index for index in indices if f"{job['metadata']['name']}-worker-{index}" not in run]
+            self.pods += await asyncio.gather(*(self._run_worker(job, worker, index) for index in due))
+
+    async def _run_worker(self, job: Raw, worker: Raw, index: int) -> Raw:
+        name = job["metadata"]["name"]
+        container = worker["template"]["spec"]["containers"][0]
+        peers = [f"{name}-worker-{number}:2222" for number in range(worker["replicas"])]
+        log = self._folder / f"{name}-{index}.report"
+        environment = {
+            "PATH": os.environ["PATH"],
+            "TF_CONFIG": json.dumps({"cluster": {"worker": peers}, "task": {"type": "worker", "index": index}}),
+            "S3SYNC_TERMINATION_LOG": str(log),
+            **{item["name"]: item["value"] for item in container["env"]},
+        }
+        program = Path(sys.executable).parent / "s3sync-job"
+        process = await asyncio.create_subprocess_exec(
+            program, *container["args"], cwd=self._folder, env=environment,
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        async with asyncio.timeout(JOB_SECONDS):
+            code = await process.wait()
+        state = objects.terminated(code, log.read_text())
+        pod = objects.pod_object(name, "Failed" if code else "Succeeded", state=state)
+        pod["metadata"]["name"] = f"{name}-worker-{index}"
+        return pod
