@@ -7,7 +7,7 @@ SHELL := /bin/bash -o pipefail
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-SOURCES := operator/src job_image/src deploy/local tests
+SOURCES := operator/src job_image/src job_image/bench deploy/local tests
 CRD := crd/pachydermsyncs.sync.pachyderm.io.yaml
 
 export UV_PYTHON_DOWNLOADS := never
@@ -36,6 +36,7 @@ verify: .venv/.synced ## Lint, types, architecture; fail if anything generated i
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy operator/src job_image/src deploy/local/src tests
+	MYPYPATH=job_image/bench $(BIN)/mypy job_image/bench
 	$(BIN)/lint-imports
 	$(BIN)/python -m s3sync_operator.crd | diff -u $(CRD) - \
 		|| { echo "$(CRD) is not as generated: run 'make generate' and commit" >&2; exit 1; }
@@ -45,6 +46,7 @@ verify: .venv/.synced ## Lint, types, architecture; fail if anything generated i
 test: .venv/.synced ## All tests but e2e: unit, job, contract, integration on a real API server.
 	$(BIN)/python -m s3sync_local build
 	$(BIN)/python -m s3sync_local.helm
+	$(BIN)/python -m s3sync_local.clients >/dev/null
 	$(BIN)/pytest tests --ignore=tests/e2e --ignore=tests/sandbox
 
 unit: .venv/.synced ## The tests that need no server (seconds).
@@ -85,8 +87,9 @@ reproduce: .venv/.synced ## Build the operator's image (or NAMES=…) twice from
 audit: .venv/.synced ## Known vulnerabilities of the locked dependencies; data out of reach is told, and no failure.
 	@$(BIN)/python -m s3sync_local.images audit $(if $(SERVICE_URL),--service-url='$(SERVICE_URL)') || [ $$? -eq 3 ]
 
-bench: .venv/.synced ## Time s3sync-job against the seed's way, in one run.
-	$(BIN)/python job_image/bench/bench_copy.py
+bench: .venv/.synced ## Time our ways against others', into docs/; on the stand-in, or S3_ENDPOINT= PACHD_ADDRESS=.
+	$(BIN)/python job_image/bench/bench.py $(call given,S3_ENDPOINT,endpoint) $(call given,PACHD_ADDRESS,pachd-address) \
+		$(BENCH_FLAGS)
 
 clean: ## Remove what was made in the tree; the caches outside stay.
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

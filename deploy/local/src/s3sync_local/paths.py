@@ -6,6 +6,11 @@ from pathlib import Path
 GO_MODULES = Path(__file__).resolve().parents[2] / "go"
 """The folder of the pinned Go modules (`deploy/local/go`), found from this editable package."""
 
+PYTHON_TOOLS = GO_MODULES.parent / "tools"
+"""The requirements files, with hashes, of Python programs that cannot share this project's lock."""
+
+BOOTSTRAP_UV = GO_MODULES.parent / "bootstrap_uv.py"
+
 
 def cache_dir() -> Path:
     """Return the folder for what is slow to make: S3SYNC_CACHE, else the XDG cache.
