@@ -61,6 +61,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--endpoint", default="", help="URL of a real Pachyderm's S3 gateway; needs --pachd-address")
     parser.add_argument("--pachd-address", default="", help="host:port of the same Pachyderm's gRPC API")
+    parser.add_argument("--called", metavar="TEXT", help="what to call that Pachyderm in the document")
     parser.add_argument("--limit", type=float, default=600, help="seconds a cell (default %(default).0f)")
     parser.add_argument("--calm", type=float, default=0, metavar="SECONDS", help="wait so long at most for a low load")
     parser.add_argument("--quick", action="store_true", help="tiny trees, to try the benchmark itself")
@@ -94,7 +95,7 @@ def _server(options: argparse.Namespace, stack: ExitStack) -> Server:
         return stack.enter_context(servers.standin())
     token = os.environ.get("S3_ACCESS_KEY") or os.environ.get("AWS_ACCESS_KEY_ID") or PLACEHOLDER_KEY
     try:
-        return servers.real(options.endpoint, options.pachd_address, token)
+        return servers.real(options.endpoint, options.pachd_address, token, options.called)
     except ConnectionError as error:
         sys.exit(f"error: --pachd-address {options.pachd_address} does not answer: {error}")
 
@@ -106,7 +107,6 @@ def _section(server: Server, options: argparse.Namespace, programs: list[str]) -
         machine=f"{os.cpu_count()} cores ({_processor()}), {_memory_gib()} GiB, server and clients on the same machine",
         versions={**{name: version(name) for name in packages}, **{name: client_version(name) for name in programs}},
         when=datetime.now(UTC).date().isoformat(),
-        load="",
         limit=options.limit,
         baseline=BASELINE,
         results=[],
@@ -119,13 +119,19 @@ def _measure(
     load = measuring.wait_until_calm(options.calm)
     with server.repo() as repo:
         measured = way.copy(Cell(folder, server, repo, options.limit, programs))
-        result = _result(tree, way, measured, folder, server.files(repo))
+        result = _result(tree, way, measured, options.limit, load, folder, server.files(repo))
     _say(f"{tree.name:16} {way.name:30} {found.time_of(result)} (load before: {load:.1f})")
     return result
 
 
 def _result(
-    tree: Tree, way: Way, measured: measuring.Measured, folder: Path, there: dict[str, tuple[int, str]]
+    tree: Tree,
+    way: Way,
+    measured: measuring.Measured,
+    limit: float,
+    load: float,
+    folder: Path,
+    there: dict[str, tuple[int, str]],
 ) -> Result:
     """Judge a run by its exit code and by what the repo holds."""
     wanted = expected(folder)
@@ -143,11 +149,12 @@ def _result(
         way=way.name,
         proves=way.proves,
         state=state,
-        seconds=round(measured.seconds, 2),
+        seconds=limit if measured.code is None else round(measured.seconds, 2),
         peak_bytes=measured.peak_bytes,
         files=tree.files,
         there=right,
         bytes=tree.size,
+        load=load,
         detail=detail,
     )
 

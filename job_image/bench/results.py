@@ -9,7 +9,8 @@ State = Literal["done", "limit", "failed", "wrong"]
 
 
 class Result(TypedDict):
-    """A cell: `seconds` is the limit where that ended it; `there` is how many of the tree's files the repo then had."""
+    """A cell: `seconds` is the limit where that ended it; `there` is how many of the tree's files the repo then had,
+    and `load` the machine's (of a minute) before it."""
 
     tree: str
     way: str
@@ -20,6 +21,7 @@ class Result(TypedDict):
     files: int
     there: int
     bytes: int
+    load: float
     detail: str
 
 
@@ -30,7 +32,6 @@ class Section(TypedDict):
     machine: str
     versions: Mapping[str, str]
     when: str
-    load: str
     limit: float
     baseline: str
     results: list[Result]
@@ -65,12 +66,17 @@ def markdown(sections: Iterable[Section]) -> str:
 def _section(section: Section) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in section["versions"].items())
     facts = (
-        f"{section['when']}. {section['machine']}. {section['load']} {versions}. "
-        f"Limit of a cell: {section['limit']:.0f} s. Faster and slower than the {section['baseline']} in the same run."
+        f"{section['when']}. {section['machine']}; {_load(section)}. {versions}. "
+        f"Limit of a cell: {section['limit']:g} s. Ratios are to the {section['baseline']} in the same run."
     )
     trees = dict.fromkeys(result["tree"] for result in section["results"])
     tables = [_table(section, tree) for tree in trees]
     return "\n".join([f"## On {section['server']}\n", f"{facts}\n", *tables])
+
+
+def _load(section: Section) -> str:
+    loads = [result["load"] for result in section["results"]]
+    return f"load before a cell {min(loads):.1f} to {max(loads):.1f}" if loads else "nothing run"
 
 
 def _table(section: Section, tree: str) -> str:
@@ -94,7 +100,7 @@ def time_of(result: Result) -> str:
         case "done":
             return f"{result['seconds']:.1f} s"
         case "limit":
-            return f"> {result['seconds']:.0f} s ({_reached(result)})"
+            return f"> {result['seconds']:g} s ({_reached(result)})"
         case "wrong":
             return f"{result['seconds']:.1f} s, and wrong: {result['detail']}"
         case "failed":

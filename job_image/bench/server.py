@@ -58,10 +58,10 @@ def standin() -> Iterator[Server]:
         yield Server(process.endpoint, process.pachd_address, "the stand-in; what things cost there is MODELLED")
 
 
-def real(endpoint: str, pachd_address: str, token: str) -> Server:
-    """Return a real Pachyderm; ConnectionError where it cannot be reached."""
+def real(endpoint: str, pachd_address: str, token: str, called: str | None = None) -> Server:
+    """Return a real Pachyderm, called by its version if not otherwise; ConnectionError where it cannot be reached."""
     endpoint = endpoint.rstrip("/") if "://" in endpoint else f"http://{endpoint}"
     address = pachd_address if "://" in pachd_address else f"grpc://{pachd_address}"
     version = Client.from_pachd_address(address, auth_token=token).get_version()
     kind = f"a real Pachyderm {version.major}.{version.minor}.{version.micro}{version.additional}"
-    return Server(endpoint, address, kind, token)
+    return Server(endpoint, address, called or kind, token)
