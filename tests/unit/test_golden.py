@@ -15,7 +15,7 @@ import yaml
 
 from s3sync_operator.api import parse_sync
 from s3sync_operator.crd import crd
-from s3sync_operator.desired import Found, run_name, tfjob
+from s3sync_operator.desired import Found, Staging, run_name, tfjob
 from s3sync_operator.observed import observe
 from s3sync_operator.settings import Settings
 from s3sync_operator.status import current_run, judge, status_after
@@ -39,7 +39,8 @@ def rendered(case: Path) -> dict[str, Any]:
     sync = parse_sync(load(case / "resource.yaml"))
     assert sync.spec
     seen = load(case / "cluster.yaml")
-    found = Found(frozenset(seen.get("secretKeys", ())))
+    staging = Staging(**seen["staging"]) if "staging" in seen else None
+    found = Found(frozenset(seen.get("secretKeys", ())), frozenset(seen.get("certificateKeys", ())), staging)
     return tfjob(sync, sync.spec, current_run(sync, sync.spec, NOW), Settings(), found)
 
 
@@ -60,7 +61,8 @@ def test_what_was_seen_gives_the_status(case: Path) -> None:
     name = run_name(sync, run)
     job = seen["tfjob"]
     if job is not None:
-        job = job | {"metadata": {"name": name, "creationTimestamp": "2026-11-24T12:00:00Z"}}
+        metadata = {"name": name, "creationTimestamp": "2026-11-24T12:00:00Z"}
+        job = job | {"metadata": metadata, "spec": rendered(case)["spec"]}
     created = {"creationTimestamp": "2026-11-24T12:00:01Z"}
     pods = [pod | {"metadata": {"name": f"{name}-worker-{index}", **created}} for index, pod in enumerate(seen["pods"])]
     for pod in pods:

@@ -42,12 +42,22 @@ def test_an_absolute_input_path_keeps_its_elements_as_the_destination() -> None:
         ("image", "no image", "spec.image: must be an image reference"),
         ("secretRef", {"name": "Upper"}, "spec.secretRef.name: must be the name of a Secret"),
         ("buckets", "x", "spec.buckets: Extra inputs are not permitted"),
+        ("pachdAddress", "pachd", "spec.pachdAddress: must be grpc://host:port"),
+        ("destinationPath", "/.s3sync", "spec.destinationPath: must not be the folder .s3sync"),
+        ("filter", {"exclude": ["#x"]}, "spec.filter.exclude.0: must be one line, a pattern"),
+        ("prune", {"maxDeletePercent": 101}, "spec.prune.maxDeletePercent: Input should be less than or equal to 100"),
+        ("workers", 0, "spec.workers: Input should be greater than or equal to 1"),
     ],
 )
 def test_a_value_that_breaks_a_rule_is_refused_by_the_name_of_its_field(field: str, value: object, said: str) -> None:
     with pytest.raises(InvalidSpecError) as refusal:
         parse_spec({"repo": "testrepo", field: value})
     assert said in str(refusal.value)
+
+
+def test_fields_that_do_not_fit_together_are_refused_by_the_name_of_one() -> None:
+    with pytest.raises(InvalidSpecError, match=r"spec\.prune: deletes in the commit that publishes"):
+        parse_spec({"repo": "r", "prune": {}, "publish": "Direct"})
 
 
 @pytest.mark.parametrize(
@@ -64,8 +74,57 @@ def test_writing_a_default_out_does_not_change_what_a_spec_means() -> None:
     assert short.digest == long.digest
 
 
-@pytest.mark.parametrize("change", [{"inputPath": "other"}, {"endpoint": "http://h:1"}, {"image": "i:2"}])
-def test_another_value_of_any_field_changes_what_a_spec_means(change: dict[str, str]) -> None:
+def test_the_digest_of_a_spec_written_for_an_older_operator_stays() -> None:
+    assert parse_spec({"repo": "r"}).digest == "7e66c40a562caa91"
+    old = {"repo": "r", "project": "p", "inputPath": "/d", "endpoint": "h:1", "secretRef": {"name": "s"}, "image": "i"}
+    assert parse_spec(old).digest == "2e94de58468fb89d"
+
+
+LATER_DEFAULTS: dict[str, object] = {
+    "destinationPath": "testdata/",
+    "client": "file_io",
+    "verify": "Full",
+    "workers": 1,
+    "onInvalidPath": "Fail",
+    "insecureSkipVerify": False,
+    "filter": {"include": []},
+}
+
+
+@pytest.mark.parametrize("field", LATER_DEFAULTS)
+def test_writing_a_later_fields_default_out_does_not_change_what_a_spec_means(field: str) -> None:
+    assert parse_spec({"repo": "r", field: LATER_DEFAULTS[field]}).digest == parse_spec({"repo": "r"}).digest
+
+
+def test_writing_out_what_a_pachd_address_or_pruning_means_does_not_change_it() -> None:
+    addressed = {"repo": "r", "pachdAddress": "p:1"}
+    assert parse_spec(addressed | {"publish": "Atomic"}).digest == parse_spec(addressed).digest
+    full = {"prune": {"dryRun": False, "maxDeletePercent": 100}}
+    assert parse_spec(addressed | full).digest == parse_spec(addressed | {"prune": {}}).digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"inputPath": "other"},
+        {"endpoint": "http://h:1"},
+        {"image": "i:2"},
+        {"pachdAddress": "p:1"},
+        {"publish": "Direct"},
+        {"client": "pfs"},
+        {"verify": "None"},
+        {"workers": 2},
+        {"destinationPath": "/"},
+        {"filter": {"include": ["*.txt"]}},
+        {"filter": {"exclude": ["*.txt"]}},
+        {"prune": {}},
+        {"prune": {"dryRun": True}},
+        {"onInvalidPath": "Skip"},
+        {"certSecretRef": {"name": "ca"}},
+        {"insecureSkipVerify": True},
+    ],
+)
+def test_another_value_of_any_field_changes_what_a_spec_means(change: dict[str, object]) -> None:
     assert parse_spec({"repo": "r"}).digest != parse_spec({"repo": "r", **change}).digest
 
 

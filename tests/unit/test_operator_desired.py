@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from s3sync_operator.access import Credentials, credential_problem, credentials_of, endpoint_url
 from s3sync_operator.api import parse_spec, parse_sync
-from s3sync_operator.desired import Found, Run, run_name, tfjob
+from s3sync_operator.desired import Found, Run, Staging, run_name, tfjob
 from s3sync_operator.settings import Settings
 from tests.support import objects
 
@@ -111,3 +111,60 @@ def test_a_job_asks_for_nothing_where_the_settings_say_so() -> None:
     job = tfjob(sync, sync.spec, RUN, Settings(job_cpu_request="", job_memory_request="1Gi"), Found())
     (found,) = job["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]["containers"]
     assert found["resources"] == {"requests": {"memory": "1Gi"}}
+
+
+EVERYTHING: dict[str, Any] = {
+    "pachdAddress": "grpcs://pachd:30653",
+    "client": "pfs",
+    "verify": "Checksum",
+    "workers": 3,
+    "destinationPath": "/",
+    "filter": {"include": ["*.txt", "-x"], "exclude": ["/tmp/"]},
+    "prune": {"maxDeletePercent": 10},
+    "onInvalidPath": "Skip",
+    "certSecretRef": {"name": "ca"},
+    "insecureSkipVerify": True,
+}
+
+
+def rendered(found: Found, **spec: Any) -> dict[str, Any]:
+    sync = objects.sync(**spec)
+    assert sync.spec
+    job: dict[str, Any] = tfjob(sync, sync.spec, RUN, Settings(), found)["spec"]
+    return job
+
+
+def test_each_field_reaches_the_job_as_its_flag() -> None:
+    job = rendered(Found(staging=Staging("s3sync-0", "base")), **EVERYTHING)
+    template = job["tfReplicaSpecs"]["Worker"]["template"]["spec"]
+    assert template["containers"][0]["args"] == [
+        *("--bucket=master.testrepo", "--inputpath=testdata", "--destination-path=/", "--client=pfs"),
+        *("--verify=Checksum", "--include=*.txt", "--include=-x", "--exclude=/tmp/", "--on-invalid-path=Skip"),
+        *("--staging-branch=s3sync-0", "--base-commit=base", "--prune", "--max-delete-percent=10"),
+    ]
+    assert (job["tfReplicaSpecs"]["Worker"]["replicas"], job["successPolicy"]) == (3, "AllWorkers")
+
+
+def test_a_dry_run_prunes_nothing_and_an_empty_branch_has_no_base() -> None:
+    job = rendered(Found(staging=Staging("s3sync-0", None)), prune={"dryRun": True}, pachdAddress="p:1")
+    (container_,) = job["tfReplicaSpecs"]["Worker"]["template"]["spec"]["containers"]
+    assert container_["args"][2:] == ["--staging-branch=s3sync-0", "--prune-dry-run"]
+
+
+def test_certificates_are_mounted_read_only_and_only_those_that_are_used() -> None:
+    found = Found(certificate_keys=frozenset({"ca.crt", "tls.crt", "tls.key", "unrelated"}))
+    pod = rendered(found, **EVERYTHING)["tfReplicaSpecs"]["Worker"]["template"]["spec"]
+    (mount,) = [item for item in pod["containers"][0]["volumeMounts"] if item["name"] == "certificates"]
+    (volume,) = [item for item in pod["volumes"] if item["name"] == "certificates"]
+    assert mount["readOnly"] is True
+    assert [item["key"] for item in volume["secret"]["items"]] == ["ca.crt", "tls.crt", "tls.key"]
+    values = {item["name"]: item.get("value") for item in pod["containers"][0]["env"]}
+    assert values["S3_CA_FILE"] == f"{mount['mountPath']}/ca.crt"
+    assert values["S3SYNC_CLIENT_KEY"] == f"{mount['mountPath']}/tls.key"
+    assert values["S3SYNC_INSECURE_SKIP_VERIFY"] == "1"
+
+
+def test_a_direct_sync_hears_of_pachd_only_if_its_client_speaks_grpc() -> None:
+    for client, told in (("file_io", False), ("minio", False), ("pfs", True)):
+        env = container(pachdAddress="pachd:1", publish="Direct", client=client)["env"]
+        assert ("PACHD_ADDRESS" in {item["name"] for item in env}) == told

@@ -327,3 +327,97 @@ def test_any_sequence_of_outcomes_leads_to_a_status_that_kstatus_can_read(outcom
         assert all(condition.observed_generation == 1 for condition in status.conditions)
         sync = with_status(status)
         assert sync.status.conditions, "a status survives being written and read"
+
+
+# --- Many workers. ----------------------------------------------------------------------------------------------------
+
+
+def workers(*pods: dict[str, Any], count: int = 3, stages: bool = True, condition: str = "Running") -> Observation:
+    """Return what is seen of a TFJob with so many workers, whose pods are numbered in their order."""
+    args = ["--staging-branch=s3sync-0"] if stages else []
+    worker = {"replicas": count, "template": {"spec": {"containers": [{"args": args}]}}}
+    job = tfjob_object("job", condition=condition) | {"spec": {"tfReplicaSpecs": {"Worker": worker}}}
+    for index, pod in enumerate(pods):
+        pod["metadata"]["name"] = f"job-worker-{index}"
+    return observe(job, pods, {})
+
+
+def good(index: int, result: str = "Verified") -> dict[str, Any]:
+    told = json.loads(report("verified")) | {"worker": {"index": index, "count": 3}, "result": result, "reason": result}
+    return pod("Succeeded", state=terminated(0, json.dumps(told)))
+
+
+def running() -> dict[str, Any]:
+    return pod("Running", state=RUNNING)
+
+
+def killed() -> dict[str, Any]:
+    return pod("Failed", state=terminated(137, "", "OOMKilled"))
+
+
+WORKERS: list[tuple[str, Observation, datetime, tuple[str, str]]] = [
+    ("all good is good", workers(good(0), good(1), good(2)), SOON, ("Succeeded", "Verified")),
+    ("one unverified makes it copied", workers(good(0), good(1, "Copied"), good(2)), SOON, ("Succeeded", "Copied")),
+    ("one is under way", workers(good(0), running(), good(2)), SOON, ("Running", "Progressing")),
+    ("one has no pod yet", workers(good(0), good(1)), SOON, ("Starting", "Progressing")),
+    ("one never gets a pod", workers(good(0), good(1)), LATE, ("Retryable", "PodNotCreated")),
+    ("one was killed and the others stage on", workers(killed(), running(), good(2)), SOON, ("Running", "OutOfMemory")),
+    (
+        "one was killed and the others have ended",
+        workers(killed(), good(1), good(2)),
+        SOON,
+        ("Retryable", "OutOfMemory"),
+    ),
+    (
+        "without staging nobody's work is worth the wait",
+        workers(killed(), running(), good(2), stages=False),
+        SOON,
+        ("Retryable", "OutOfMemory"),
+    ),
+    (
+        "what no retry mends is not waited with",
+        workers(pod("Failed", state=terminated(1, report("content-differs"))), running(), good(2)),
+        SOON,
+        ("Permanent", "ContentDiffers"),
+    ),
+    (
+        "one that ended without a report",
+        workers(good(0), pod("Succeeded", state=terminated(0)), good(2), condition="Succeeded"),
+        SOON,
+        ("Permanent", "ReportMissing"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("found", "now", "said"), [case[1:] for case in WORKERS], ids=[case[0] for case in WORKERS])
+def test_of_many_workers_all_must_be_good(found: Observation, now: datetime, said: tuple[str, str]) -> None:
+    outcome = judge(found, now, SETTINGS)
+    assert (outcome.kind, outcome.reason) == said
+
+
+def test_others_are_waited_for_no_longer_than_a_run_may_take() -> None:
+    found = workers(killed(), running(), good(2))
+    assert judge(found, NOON + timedelta(days=2), SETTINGS).kind == "Retryable"
+
+
+def test_a_status_tells_what_was_skipped_and_what_a_dry_run_would_delete() -> None:
+    told = json.loads(report("verified"))
+    told["files"] |= {"skipped": 7, "extra": 9, "unchanged": 1}
+    told |= {"skipped": [{"path": f"p{n}", "detail": "a socket"} for n in range(7)], "skippedOmitted": 0}
+    told |= {"dryRun": {"delete": [f"d{n}" for n in range(6)], "deleteOmitted": 3}}
+    found = seen(pod("Succeeded", state=terminated(0, json.dumps(told))))
+    sync = objects.sync()
+    assert sync.spec
+    outcome = Outcome("Succeeded", Reason.UNCHANGED, "m", commit="c", digest="sha256:00")
+    status = status_after(sync, sync.spec, Run(1, 1, "d"), outcome, found, SOON, SETTINGS)
+    assert status.counts
+    assert (status.counts.skipped, status.counts.extra, status.counts.unchanged, status.counts.deleted) == (
+        7,
+        9,
+        1,
+        None,
+    )
+    assert [item.path for item in status.skipped or ()] == ["p0", "p1", "p2", "p3", "p4"]
+    assert status.dry_run
+    assert (status.dry_run.delete, status.dry_run.count) == (("d0", "d1", "d2", "d3", "d4"), 9)
+    assert (status.commit, status.manifest_digest) == ("c", "sha256:00")

@@ -1,0 +1,163 @@
+"""How a staged run gets onto its target: from the target's history and the reports to the next step."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from s3sync_operator.api import parse_spec
+from s3sync_operator.publish import (
+    Await,
+    Busy,
+    CommitSeen,
+    Drop,
+    Fill,
+    Moved,
+    Publication,
+    Published,
+    Start,
+    Unchanged,
+    next_step,
+    publication,
+)
+from s3sync_operator.report import Report, combined, find_report
+
+MARK = "s3sync kubeflow/books run 0123456789abcdef "
+OURS = f"{MARK}digest sha256:00"
+VERIFIED = json.loads((Path(__file__).parent.parent / "golden/report/verified.json").read_text())
+
+
+def wanted(**more: Any) -> Publication:
+    plain: dict[str, Any] = {
+        "mark": MARK,
+        "base": "base",
+        "prefix": "data",
+        "staged": ("staged",),
+        "deletes_of": None,
+        "files": 1,
+        "relies_on_base": True,
+    }
+    return Publication(**plain | more)
+
+
+ALL_NEW = wanted(relies_on_base=False)
+NOTHING = wanted(staged=())
+
+
+def ours(state: Any = "Finished", parent: str = "base", error: str = "") -> CommitSeen:
+    return CommitSeen("ours", parent, OURS, state, error)
+
+
+def theirs(state: Any = "Finished") -> CommitSeen:
+    return CommitSeen("theirs", "base", "somebody else's", state)
+
+
+CASES: list[tuple[str, tuple[CommitSeen, ...], Publication, object]] = [
+    ("nothing came after the base, so the commit is started", (), wanted(), Start()),
+    ("nothing to publish makes no commit", (), NOTHING, Unchanged("base")),
+    ("its own open commit is filled", (ours("Open"),), wanted(), Fill("ours")),
+    ("its own commit that is finishing is waited for", (ours("Finishing"),), wanted(), Await("ours")),
+    ("its own finished commit is the publish", (ours(),), wanted(), Published("ours", OURS)),
+    ("that is so also where others went on from it", (theirs(), ours()), wanted(), Published("ours", OURS)),
+    ("a commit that finished with an error is removed", (ours(error="x"),), wanted(), Drop("ours", "x")),
+    ("what relies on the base cannot go onto another commit", (theirs(),), wanted(), Moved("theirs")),
+    ("so it is with what is unchanged only", (theirs(),), NOTHING, Moved("theirs")),
+    ("what is new in all can", (theirs(),), ALL_NEW, Start()),
+    ("a head held open by others is waited for", (theirs("Open"),), ALL_NEW, Busy("theirs", "somebody else's")),
+    ("and so is one that is finishing", (theirs("Finishing"),), ALL_NEW, Busy("theirs", "somebody else's")),
+    (
+        "a target that moved just before its own commit was started is compared anew",
+        (ours("Open", parent="theirs"), theirs()),
+        wanted(),
+        Drop("ours"),
+    ),
+    (
+        "but not where it relies on nothing",
+        (ours("Open", parent="theirs"), theirs()),
+        ALL_NEW,
+        Fill("ours"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("history", "publication_", "step"), [case[1:] for case in CASES], ids=[c[0] for c in CASES])
+def test_the_history_tells_the_next_step(
+    history: tuple[CommitSeen, ...], publication_: Publication, step: object
+) -> None:
+    assert next_step(history, publication_) == step
+
+
+commits = st.builds(
+    CommitSeen,
+    id=st.sampled_from("abcdef"),
+    parent=st.sampled_from(["base", "a", None]),
+    description=st.sampled_from(["", "theirs", OURS]),
+    state=st.sampled_from(["Open", "Finishing", "Finished"]),
+    error=st.sampled_from(["", "x"]),
+)
+
+
+@given(st.lists(commits, max_size=5), st.booleans(), st.booleans())
+def test_a_run_with_a_commit_never_starts_a_second_and_touches_nobody_elses(
+    history: list[CommitSeen], relies: bool, staged: bool
+) -> None:
+    step = next_step(history, wanted(relies_on_base=relies, staged=("s",) if staged else ()))
+    own = {commit.id for commit in history if commit.description == OURS}
+    assert not (own and isinstance(step, Start))
+    if isinstance(step, Fill | Drop | Await | Published):
+        assert step.commit in own
+
+
+def report(index: int = 0, count: int = 1, base: str | None = "base", **files: int) -> Report:
+    counts = {"total": 2, "copied": 1, "verified": 1, "failed": 0} | files
+    staged = {"branch": f"b-w{index}", "commit": f"c{index}", "base": base}
+    told = VERIFIED | {"files": counts, "staged": staged, "worker": {"index": index, "count": count}}
+    found = find_report(json.dumps(told))
+    assert found
+    return found
+
+
+SPEC = parse_spec({"repo": "r", "destinationPath": "/"})
+
+
+def test_only_workers_that_staged_something_are_copied_from() -> None:
+    found = publication(SPEC, [report(0, 3), report(1, 3, copied=0), report(2, 3)], MARK)
+    assert found
+    assert (found.staged, found.prefix, found.relies_on_base, found.empty) == (("c0", "c2"), "", False, False)
+
+
+def test_what_is_unchanged_or_deleted_relies_on_the_base() -> None:
+    unchanged = publication(SPEC, [report(copied=0, unchanged=2)], MARK)
+    deleted = publication(SPEC, [report(copied=0, deleted=1)], MARK)
+    assert unchanged
+    assert (unchanged.empty, unchanged.relies_on_base) == (True, True)
+    assert deleted
+    assert (deleted.empty, deleted.relies_on_base, deleted.deletes_of) == (False, True, "c0")
+
+
+def test_workers_that_built_upon_different_commits_leave_nothing_to_publish() -> None:
+    assert publication(SPEC, [report(0, 2), report(1, 2, base="another")], MARK) is None
+
+
+def test_reports_are_summed_and_the_digest_is_left_to_the_manifests() -> None:
+    both = combined([report(0, 2, skipped=1, extra=3), report(1, 2, unchanged=1)])
+    assert both
+    assert both.files.model_dump() == {
+        **{"total": 4, "copied": 2, "verified": 2, "failed": 0},
+        **{"unchanged": 1, "skipped": 1, "extra": 3, "deleted": 0},
+    }
+    assert (both.result, both.digest) == ("Verified", None)
+
+
+def failed(index: int, reason: str, code: int) -> Report:
+    update = {"result": "Failed", "reason": reason, "exit_code": code, "message": "it failed"}
+    return report(index, 3).model_copy(update=update)
+
+
+def test_of_several_failures_the_one_that_no_retry_mends_leads() -> None:
+    found = combined([report(0, 3), failed(1, "PachdUnreachable", 164), failed(2, "InvalidKey", 6)])
+    assert found
+    assert (found.result, found.reason, found.message) == ("Failed", "InvalidKey", "worker 2: it failed")
