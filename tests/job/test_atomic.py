@@ -37,6 +37,7 @@ def test_the_manifest_tells_the_operator_all_that_it_needs(job: Job) -> None:
     job.write(NOW)
     job.stage("pfs", "--prune", "--verify", "Checksum")
     manifest = job.manifest()
+    assert all(manifest.pop(name).startswith("sha256:") for name in ("plan", "tree"))
     assert [[key, size, state] for key, size, _, state in manifest.pop("files")] == [
         ["in/changed", 3, "staged"],
         ["in/new", 3, "staged"],
@@ -116,7 +117,7 @@ def test_what_an_earlier_attempt_staged_of_another_state_is_staged_anew(job: Job
 @pytest.mark.parametrize("head", ["open", "finished"])
 def test_what_a_killed_attempt_left_is_removed_first(job: Job, head: str) -> None:
     job.write(NOW)
-    left = job.pachd.start(job.branch(f"{STAGING}-w0"))
+    left = job.pachd.start(job.branch(f"{STAGING}-w0"), f"s3sync-job on {STAGING}-w0: stages 1 files [0123abcd]")
     job.pachd.write(left, {"/in/left": b"x"})
     if head == "finished":
         job.pachd.finish(left)

@@ -40,7 +40,8 @@ def test_a_bug_becomes_a_report_and_its_traceback_shows_no_secret(
 
     monkeypatch.setattr(Run, "execute", fail)
     stream = io.BytesIO()
-    report = process._run(SETTINGS, Tally(), console_of(stream), Steps())
+    console = console_of(stream)
+    report = process._execute(Run(SETTINGS, Tally(), console, Steps()), SETTINGS, Tally(), console)
     process._publish(report, console_of(stream), None)
     errors = capsys.readouterr().err
     assert (report.reason, report.exit_code) == (Reason.INTERNAL_ERROR, ENDINGS[Reason.INTERNAL_ERROR].code)

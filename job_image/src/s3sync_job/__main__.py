@@ -27,6 +27,9 @@ from s3sync_job.staged_uploads import remove_staged_files
 from s3sync_job.steps import Steps
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ABANDON_SECONDS = 10.0
+"""How long a run that a signal ended may take to drop its open commit; Kubernetes kills it half a minute after."""
+
 MAX_FAILURE_LINES = 1000
 """So many failures are written out one a line before the report, which has room for fewer."""
 
@@ -93,7 +96,10 @@ def _supervise(
     The run has a thread of its own, so that this one is never held up in TensorFlow and hears signals at once.
     """
     started = time.monotonic()
-    threading.Thread(target=lambda: events.put(_run(settings, tally, console, steps)), name="run", daemon=True).start()
+    run = Run(settings, tally, console, steps)
+    threading.Thread(
+        target=lambda: events.put(_execute(run, settings, tally, console)), name="run", daemon=True
+    ).start()
     progress = _progress(settings, tally, console)
     while True:
         try:
@@ -104,14 +110,17 @@ def _supervise(
     progress.close()
     if isinstance(event, Report):
         return event
+    ending = threading.Thread(target=run.abandon, name="abandon", daemon=True)
+    ending.start()
+    ending.join(ABANDON_SECONDS)
     return _terminated(event, tally.snapshot()[1], time.monotonic() - started, settings)
 
 
-def _run(settings: Settings, tally: Tally, console: Console, steps: Steps) -> Report:
+def _execute(run: Run, settings: Settings, tally: Tally, console: Console) -> Report:
     """Return the run's report; a bug becomes one too, its traceback going to standard error without secrets."""
     started = time.monotonic()
     try:
-        return Run(settings, tally, console, steps).execute()
+        return run.execute()
     except BaseException as error:
         sys.stderr.write(console.redact(traceback.format_exc()))
         sys.stderr.flush()

@@ -12,7 +12,7 @@ from s3sync_job.clients import Clients
 from s3sync_job.compare import Delta, There, check_prune_limit, delta, extra_keys, may_be_unchanged
 from s3sync_job.content_hash import Fingerprint
 from s3sync_job.filters import EVERYTHING
-from s3sync_job.manifest import Manifest, is_reusable, parse_manifest
+from s3sync_job.manifest import Manifest, is_reusable, parse_manifest, plan_digest, tree_digest
 from s3sync_job.outcome import Reason, SyncError
 from s3sync_job.pachd import PachdClient
 from s3sync_job.plan import SOLE_WORKER, Plan, PlannedFile, settle_conflicts
@@ -41,6 +41,7 @@ class AtomicSync:
         self._pachd: PachdClient = clients.pachd()
         self._marks: dict[str, Fingerprint] = {}
         self._extra: tuple[str, ...] = ()
+        self._mark = f"s3sync-job on {staging.branch}:"
 
     def run(self, plan: Plan) -> Report:
         """Stage what differs from the base commit, verify it, leave a manifest, and return the report."""
@@ -52,13 +53,13 @@ class AtomicSync:
             earlier = self._earlier(plan, changes)
         if earlier is not None:
             return self._reused(plan, changes, *earlier)
-        self._pachd.delete_branch(self._staging.branch)
+        self._pachd.delete_branch(self._staging.branch, self._mark)
         for file in changes.unchanged:
             session.tally.unchanged(file.size)
-        proof = self._stage(plan, changes) if changes.stage else Proof()
+        proof, tree = self._stage(plan, changes) if changes.stage else (Proof(), tree_digest({}))
         sha256 = {**{file.key: self._marks[file.key].sha256 for file in changes.unchanged}, **proof.sha256}
         with session.timed(Step.FINISH):
-            commit = self._leave(self._manifest(plan, changes, sha256))
+            commit = self._leave(plan, replace(self._manifest(plan, changes, sha256), tree=tree))
         return self._report(plan, changes, sha256, commit)
 
     def _probe(self) -> None:
@@ -116,12 +117,13 @@ class AtomicSync:
             verification=settings.verify.value,
             files=manifests.entries(plan.mine, unchanged, sha256),
             delete=self._deleted() if settings.worker.index == 0 else (),
+            plan=plan_digest(plan.everything),
         )
 
     def _earlier(self, plan: Plan, changes: Delta) -> tuple[str, Manifest] | None:
         """Return the commit and the manifest of an earlier attempt that staged just this, if there is one."""
         head = self._pachd.head(self._staging.branch)
-        if head is None or not head.finished or head.error:
+        if head is None or not head.finished or head.error or not head.description.startswith(self._mark):
             return None
         try:
             content = b"".join(self._pachd.read(head.commit, manifests.PATH.removeprefix("/"), 0))
@@ -132,7 +134,12 @@ class AtomicSync:
         found = parse_manifest(content)
         if found is None or not is_reusable(found, self._manifest(plan, changes, {}), plan.mine):
             return None
-        return (head.commit, found) if self._is_same(plan, found) else None
+        untouched = found.tree == self._tree(head.commit, plan)
+        return (head.commit, found) if untouched and self._is_same(plan, found) else None
+
+    def _tree(self, commit: str, plan: Plan) -> str:
+        """Return the digest of what a commit holds under the destination."""
+        return tree_digest(self._pachd.list_files(commit, plan.prefix))
 
     def _is_same(self, plan: Plan, found: Manifest) -> bool:
         """Tell whether the input's contents are still those of the manifest."""
@@ -153,21 +160,27 @@ class AtomicSync:
         sha256 = {entry.key: entry.sha256 for entry in found.files if entry.sha256 is not None}
         return self._report(plan, changes, sha256, commit, ", all by an earlier attempt")
 
-    def _stage(self, plan: Plan, changes: Delta) -> Proof:
-        """Copy what differs to the staging branch, and prove it there; raises SyncError if any of it fails."""
+    def _stage(self, plan: Plan, changes: Delta) -> tuple[Proof, str]:
+        """Copy what differs to the staging branch, and prove it there; return the proof, and the digest of the tree.
+
+        Raises:
+            SyncError: any of it failed.
+        """
         session = self._session
         with session.timed(Step.LOAD):
             transport = self._clients.transport(max(file.size for file in changes.stage), STAGING_WRITERS)
         with session.timed(Step.COPY):
             commit = self._copy(transport, changes.stage)
         place = self._reading_place(commit)
+        with session.timed(Step.LIST):
+            there = self._pachd.list_files(commit, plan.prefix)
         proof = Proof()
         if session.settings.verify is not Verify.NONE:
-            proof = self._prove(plan, changes, transport, place)
+            proof = self._prove(plan, changes, transport, place, there)
         if session.settings.print_contents:
             session.print_contents(transport, place, changes.stage)
         self._check_head(commit)
-        return proof
+        return proof, tree_digest(there)
 
     def _copy(self, transport: Transport, files: Sequence[PlannedFile]) -> str:
         """Copy the files in batches, a commit each, and return the last commit; pfs needs no more than one."""
@@ -195,7 +208,7 @@ class AtomicSync:
         """Copy a batch in a commit of its own, which is dropped where that fails."""
         session, branch = self._session, self._staging.branch
         size = sum(file.size for file in batch)
-        description = f"s3sync-job stages {len(batch)} files"
+        description = f"{self._mark} stages {len(batch)} files"
         with session.tally.provisional(), self._pachd.open_commit(branch, description, size) as commit:
             session.copy(transport, Place(self._clients.target.bucket(branch), branch, commit), batch)
             # A PUT to a branch whose head was closed meanwhile makes a commit of its own.
@@ -208,12 +221,12 @@ class AtomicSync:
         by_head = self._session.settings.client is Client.MINIO
         return Place(self._clients.target.bucket(branch, None if by_head else commit), branch, commit)
 
-    def _prove(self, plan: Plan, changes: Delta, transport: Transport, place: Place) -> Proof:
+    def _prove(
+        self, plan: Plan, changes: Delta, transport: Transport, place: Place, there: Mapping[str, There]
+    ) -> Proof:
         """Prove that the staged commit holds the files to be staged, and nothing else under the destination."""
         session = self._session
         staged = replace(plan, everything=changes.stage, mine=changes.stage, skipped=(), filter=EVERYTHING)
-        with session.timed(Step.LIST):
-            there = self._pachd.list_files(place.commit or "", plan.prefix)
         common, failures = compare_sets(staged, there, SOLE_WORKER)
         session.tally.failed(len(failures))
         with session.timed(Step.VERIFY):
@@ -225,17 +238,22 @@ class AtomicSync:
         """Raise CommitFailed if the staging branch has moved: somebody else writes to it."""
         head = self._pachd.head(self._staging.branch)
         if head is None or head.commit != commit:
-            raise SyncError(
-                Reason.COMMIT_FAILED,
-                f"The head of the staging branch {self._staging.branch!r} is not the commit {commit} any more; does "
-                "another run write to it?",
-            )
+            raise self._written_by_others(f"is not the commit {commit} any more")
 
-    def _leave(self, manifest: Manifest) -> str:
-        """Write the manifest in a commit of its own and return that."""
+    def _written_by_others(self, what: str) -> SyncError:
+        branch = self._staging.branch
+        return SyncError(
+            Reason.COMMIT_FAILED, f"The head of the staging branch {branch!r} {what}; does another run write to it?"
+        )
+
+    def _leave(self, plan: Plan, manifest: Manifest) -> str:
+        """Write the manifest in a commit of its own, and return that once it is known to hold what was proved."""
         content = manifest.dump()
-        with self._pachd.open_commit(self._staging.branch, "s3sync-job leaves its manifest", len(content)) as commit:
+        description = f"{self._mark} leaves its manifest"
+        with self._pachd.open_commit(self._staging.branch, description, len(content)) as commit:
             self._pachd.put(commit, manifests.PATH, content)
+        if self._tree(commit, plan) != manifest.tree:
+            raise self._written_by_others("holds more or other files than were verified")
         return commit
 
     def _report(self, plan: Plan, changes: Delta, sha256: Mapping[str, str], commit: str, how: str = "") -> Report:

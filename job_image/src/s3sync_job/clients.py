@@ -51,6 +51,11 @@ class Clients:
             self._pachd = PachdClient(self._settings.pachd, self.target)
         return self._pachd
 
+    def abandon(self) -> None:
+        """Leave nothing open in pachd; any thread may call this, just before the process ends."""
+        if self._pachd is not None:
+            self._pachd.abandon()
+
     def transport(self, largest: int, writers: int | None = None) -> Transport:
         """Return what moves files, of at most ``largest`` bytes, at most ``writers`` at a time if given."""
         settings = self._settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from s3sync_job.clients import Clients
 from s3sync_job.outcome import Reason, SyncError
 from s3sync_job.plan import Plan, settle_conflicts
-from s3sync_job.report import Report
+from s3sync_job.report import Report, printable
 from s3sync_job.session import Session
 from s3sync_job.settings import Client, Verify
 from s3sync_job.steps import Step
@@ -66,7 +66,7 @@ class DirectSync:
             session.copy(transport, place, plan.mine)
             return place
         pachd = self._clients.pachd()
-        description = f"s3sync-job {session.settings.input_path}"
+        description = printable(f"s3sync-job {session.settings.input_path}")
         with session.tally.provisional(), pachd.open_commit(target.branch, description, plan.total_bytes) as commit:
             place = Place(session.settings.bucket, target.branch, commit)
             session.copy(transport, place, plan.mine)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from s3sync_job.compare import There
 from s3sync_job.keys import MANIFEST_FOLDER
 from s3sync_job.plan import PlannedFile, Worker
 
@@ -28,7 +30,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that one worker did; ``base`` is the ID of the commit that it built upon, None for an empty branch."""
+    """All that one worker did; ``base`` is the ID of the commit that it built upon, None for an empty branch.
+
+    ``plan`` is the digest of all workers' files as this one saw them: where two workers' differ, the input changed
+    between their looks, and a file may be in no share. ``tree`` is the digest of what was staged.
+    """
 
     base: str | None
     worker: Worker
@@ -36,6 +42,8 @@ class Manifest:
     verification: str
     files: tuple[Entry, ...]
     delete: tuple[str, ...] = ()
+    plan: str = ""
+    tree: str = ""
 
     def dump(self) -> bytes:
         """Return the manifest as JSON."""
@@ -48,6 +56,8 @@ class Manifest:
                 "verification": self.verification,
                 "files": [[file.key, file.size, file.sha256, file.state] for file in self.files],
                 "delete": list(self.delete),
+                "plan": self.plan,
+                "tree": self.tree,
                 "complete": True,
             },
             separators=(",", ":"),
@@ -67,6 +77,8 @@ def parse_manifest(content: bytes) -> Manifest | None:
             verification=document["verification"],
             files=tuple(Entry(*entry) for entry in document["files"]),
             delete=tuple(document["delete"]),
+            plan=document["plan"],
+            tree=document["tree"],
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -80,7 +92,7 @@ def is_reusable(manifest: Manifest, expected: Manifest, share: Iterable[PlannedF
     same_frame = (
         (manifest.base, manifest.worker, manifest.destination) == (expected.base, expected.worker, expected.destination)
         and manifest.verification == expected.verification
-        and manifest.delete == expected.delete
+        and (manifest.delete, manifest.plan) == (expected.delete, expected.plan)
     )
     return (
         same_frame
@@ -97,3 +109,21 @@ def entries(
         Entry(file.key, file.size, sha256_by_key.get(file.key), "unchanged" if file.key in unchanged else "staged")
         for file in share
     )
+
+
+def plan_digest(everything: Iterable[PlannedFile]) -> str:
+    """Return ``sha256:<hex>`` of all workers' files, by key and size."""
+    return _digest(f"{file.size}  {file.key}\n" for file in everything)
+
+
+def tree_digest(there: Mapping[str, There]) -> str:
+    """Return ``sha256:<hex>`` of what a commit holds besides a manifest, by Pachyderm's hashes."""
+    own = PATH.removeprefix("/")
+    return _digest(f"{there[key].hash}  {there[key].size}  {key}\n" for key in sorted(there) if key != own)
+
+
+def _digest(lines: Iterable[str]) -> str:
+    found = hashlib.sha256()
+    for line in lines:
+        found.update(line.encode())
+    return f"sha256:{found.hexdigest()}"

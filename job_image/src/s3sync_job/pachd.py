@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import os
+import secrets
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -65,11 +67,12 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class Head:
-    """A branch's head: the commit's ID, whether it is finished, and with what error, ``""`` for none."""
+    """A branch's head: the commit's ID, whether it is finished, its error, ``""`` for none, and its description."""
 
     commit: str
     finished: bool
     error: str
+    description: str = ""
 
 
 class PachdClient:
@@ -81,6 +84,9 @@ class PachdClient:
         self._repo = pfs.Repo(name=repo.repo, type="user", project=pfs.Project(name=repo.project))
         self._shown = f"{repo.project}/{repo.repo}"
         self._channel = _channel(pachd)
+        self._lock = threading.Lock()
+        self._open: set[str] = set()
+        self._ended = False
 
     def probe(self, branch: str) -> None:
         """Ask for the branch; raises SyncError where pachd, the repo or the branch cannot be reached."""
@@ -156,12 +162,14 @@ class PachdClient:
     def open_commit(self, branch: str, description: str, size: int) -> Iterator[str]:
         """Start a commit on the branch, which is made where it is missing, and finish it after the block.
 
-        It is dropped where the block fails: a commit that is finished would be seen. ``size`` is the bytes expected.
+        It is dropped where the block fails, or where it cannot be finished: what is finished would be seen, and what
+        stays open keeps everybody from the branch. ``size`` is the bytes expected. The description gets a few random
+        digits behind it, by which a commit is known again whose start was not answered.
 
         Raises:
             SyncError: CommitFailed where it cannot be started, as while somebody else has the head open, or finished.
         """
-        commit = self._start(branch, description)
+        commit = self._start(branch, f"{description} [{secrets.token_hex(4)}]")
         try:
             yield commit
         except BaseException:
@@ -171,37 +179,79 @@ class PachdClient:
         self._finish(commit, size)
 
     def drop(self, commit: str) -> None:
-        """Remove a commit, which puts its branch's head back."""
-        self._call(CALL_SECONDS, lambda api: api.drop_commit(commit=self._commit(commit), recursive=True))
+        """Remove a commit, which puts its branch's head back; it is fine if it is gone."""
+        with self._lock:
+            self._open.discard(commit)
+        with _fine_if_missing():
+            self._call(CALL_SECONDS, lambda api: api.drop_commit(commit=self._commit(commit), recursive=True))
 
-    def delete_branch(self, branch: str) -> None:
-        """Remove a branch and its commits, from the last to the first; it is fine if there is none."""
+    def abandon(self) -> None:
+        """Drop the commits that are open now and start none any more: the process is about to end."""
+        with self._lock:
+            self._ended = True
+            left = tuple(self._open)
+        for commit in left:
+            with suppress(SyncError):
+                self.drop(commit)
+
+    def delete_branch(self, branch: str, mark: str) -> None:
+        """Remove a branch and those of its commits that are its own; it is fine if there is none.
+
+        Its own are the first whose description starts with ``mark`` and all that came after it. A branch may have been
+        made of another one's head, whose commits it then tells as well; these are left alone.
+        """
         if self.head(branch) is None:
             return
         last = pfs.Commit(repo=self._repo, branch=self._branch(branch))
         commits = self._call(
-            CALL_SECONDS, lambda api: [info.commit.id for info in api.list_commit(repo=self._repo, to=last)]
+            CALL_SECONDS,
+            lambda api: [
+                (info.commit.id, info.description.startswith(mark))
+                for info in api.list_commit(repo=self._repo, to=last)
+            ],
         )
-        self._call(CALL_SECONDS, lambda api: api.delete_branch(branch=self._branch(branch), force=True))
-        for commit in commits:
+        with _fine_if_missing():
+            self._call(CALL_SECONDS, lambda api: api.delete_branch(branch=self._branch(branch), force=True))
+        own = max((number for number, (_, marked) in enumerate(commits, start=1) if marked), default=0)
+        for commit, _ in commits[:own]:
             self.drop(commit)
 
     def _start(self, branch: str, description: str) -> str:
         try:
-            started = self._call(
+            started: str | None = self._call(
                 CALL_SECONDS, lambda api: api.start_commit(branch=self._branch(branch), description=description)
-            )
+            ).id
         except SyncError as error:
-            raise self._commit_failed("started", branch, error) from error
-        return str(started.id)
+            started = self._unanswered_start(branch, description)
+            if started is None:
+                raise self._commit_failed("started", branch, error) from error
+        with self._lock:
+            self._open.add(str(started))
+            ended = self._ended
+        if ended:
+            self.drop(str(started))
+            raise SyncError(Reason.TERMINATED, "The run is being ended.")
+        return str(started)
+
+    def _unanswered_start(self, branch: str, description: str) -> str | None:
+        """Return the commit that a start made whose answer was lost: the next try then fails on the open head."""
+        try:
+            head = self.head(branch)
+        except SyncError:
+            return None
+        return head.commit if head is not None and head.description == description else None
 
     def _finish(self, commit: str, size: int) -> None:
         """Finish the commit and wait until it is FINISHED, when its error is known."""
+        with self._lock:
+            self._open.discard(commit)
         try:
             self._call(CALL_SECONDS, lambda api: api.finish_commit(commit=self._commit(commit)))
         except SyncError as error:
             # An answer that was lost on its way makes the second try fail on what the first has done.
-            if error.reason is not Reason.SERVER_ERROR or not self._is_finishing(commit):
+            if not self._is_finishing(commit, error):
+                with suppress(SyncError):
+                    self.drop(commit)
                 raise self._commit_failed("finished", commit, error) from error
         info = self._call(
             _stream_seconds(size),
@@ -212,8 +262,12 @@ class PachdClient:
                 Reason.COMMIT_FAILED, f"Commit {commit} of {self._shown} finished with an error: {info.error}"
             )
 
-    def _is_finishing(self, commit: str) -> bool:
-        info = self._call(CALL_SECONDS, lambda api: api.inspect_commit(commit=self._commit(commit)))
+    def _is_finishing(self, commit: str, error: SyncError) -> bool:
+        """Tell whether the commit begins to finish; raises ``error`` where that cannot be known."""
+        try:
+            info = self._call(CALL_SECONDS, lambda api: api.inspect_commit(commit=self._commit(commit)))
+        except SyncError:
+            raise error from None
         return bool(info.finishing and info.finishing.year > 1970)
 
     def _is_file(self, commit: str, key: str) -> bool:
@@ -309,6 +363,16 @@ def _may_pass(error: Any) -> bool:
     return error.code() is grpc.StatusCode.UNAVAILABLE and tls_failure(_one_line(error.details()), "", "") is None
 
 
+@contextmanager
+def _fine_if_missing() -> Iterator[None]:
+    """Take what is to be removed and is not there for removed, as after an answer that was lost on its way."""
+    try:
+        yield
+    except SyncError as error:
+        if error.reason is not Reason.BUCKET_NOT_FOUND:
+            raise
+
+
 def _one_line(details: str | None) -> str:
     """Return the start of what pachd says; a panic's stack would follow."""
     return " ".join((details or "no details").split("\ngoroutine")[0].split())[:400]
@@ -316,7 +380,7 @@ def _one_line(details: str | None) -> str:
 
 def _head(info: Any) -> Head:
     # Unset timestamps read as 1970.
-    return Head(info.commit.id, bool(info.finished and info.finished.year > 1970), info.error)
+    return Head(info.commit.id, bool(info.finished and info.finished.year > 1970), info.error, info.description)
 
 
 def _stream_seconds(size: int) -> float:

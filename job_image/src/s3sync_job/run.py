@@ -14,6 +14,9 @@ from s3sync_job.session import Session
 from s3sync_job.settings import Settings
 from s3sync_job.steps import Step, Steps
 
+MAX_SKIPPED_LINES = 1000
+"""So many skipped paths are written out one a line."""
+
 
 class Run:
     """One sync of one worker. ``execute`` may run in any thread; ``tally`` may be read meanwhile."""
@@ -21,6 +24,7 @@ class Run:
     def __init__(self, settings: Settings, tally: Tally, console: Console, steps: Steps) -> None:
         self._settings = settings
         self._session = Session(settings, tally, console, steps)
+        self._clients = Clients(settings)
 
     def execute(self) -> Report:
         """Copy, verify and return the report; whatever keeps the run from its end is in the report as well."""
@@ -31,15 +35,18 @@ class Run:
             counts = session.tally.snapshot()[1]
             return failed(error.reason, error.message, counts, session.seconds(), self._settings.worker, error.failures)
 
+    def abandon(self) -> None:
+        """Leave no commit open that others would wait for; called while ``execute`` runs, before the process ends."""
+        self._clients.abandon()
+
     def _sync(self) -> Report:
         with self._session.timed(Step.PLAN):
             plan = self._plan()
-        clients = Clients(self._settings)
         if self._settings.staging is None:
-            return DirectSync(self._session, clients).run(plan)
+            return DirectSync(self._session, self._clients).run(plan)
         from s3sync_job.atomic import AtomicSync  # noqa: PLC0415 - It imports gRPC.
 
-        return AtomicSync(self._session, clients, self._settings.staging).run(plan)
+        return AtomicSync(self._session, self._clients, self._settings.staging).run(plan)
 
     def _plan(self) -> Plan:
         """Return the plan, all its keys checked."""
@@ -59,6 +66,8 @@ class Run:
         session.console.line(
             f"copying {len(plan.mine)} files, {plan.total_bytes} bytes: {settings.input_path} to {session.destination}"
         )
-        for failure in plan.skipped:
+        for failure in plan.skipped[:MAX_SKIPPED_LINES]:
             session.console.line(f"skipping {failure.path}: {failure.detail}")
+        if len(plan.skipped) > MAX_SKIPPED_LINES:
+            session.console.line(f"skipping {len(plan.skipped) - MAX_SKIPPED_LINES} more")
         return plan
