@@ -21,6 +21,7 @@ QUICK: dict[str, Any] = {
     "retry_delay": 1,
     "retry_delay_max": 2,
     "resync_interval": 2,
+    "sweep_interval": 2,
     "gateway_timeout": 3,
     "job_image": JOB_IMAGE,
 }

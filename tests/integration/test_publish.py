@@ -1,16 +1,19 @@
 """A sync with pachd at hand: staged and verified aside, then one commit on the branch, or none."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pachyderm_standin.process import StandinProcess
-from s3sync_operator.staging import owner_and_run
-from tests.integration.conftest import Syncs, conditions, plant
+from s3sync_local.cluster import LocalCluster
+from s3sync_operator.staging import owner_and_run, owner_of
+from tests.integration.conftest import QUICK, Syncs, conditions, plant
 from tests.support.cluster import TREES_IMAGE
 from tests.support.operator_process import OperatorProcess
 from tests.support.pachd import Pachd, add
+from tests.support.syncs import WAIT_SECONDS
 
 TREE = {"a.txt": b"a", "b/c.txt": b"c" * 5000, "b/d.txt": b"", "e.txt": b"e" * 70_000}
 
@@ -150,3 +153,48 @@ def test_a_target_that_somebody_holds_open_is_waited_for(
     pachd.finish(theirs)
     syncs.wait_ready(name)
     assert files(pachd, "held") == {"/theirs": b"x"} | under("tree", TREE)
+
+
+def test_what_a_deleted_sync_had_staged_is_collected(
+    syncs: Syncs, operator: OperatorProcess, trees: Path, pachd: Pachd, atomic: dict[str, Any]
+) -> None:
+    plant(trees, "tree", TREE)
+    branch = pachd.branch("held")
+    pachd.api.create_repo(repo=branch.repo)
+    pachd.start(branch, "somebody else's")
+    name = syncs.apply(**atomic, repo="held", inputPath="tree")
+    syncs.wait_reason(name, "TargetBusy")
+    staged = f"s3sync-{owner_of(syncs.get(name)['metadata']['uid'])}00000000-w0"
+    pachd.commit(pachd.branch("held", staged), {"/x": b"x"})
+    syncs.kubectl("delete", "ps3", name)
+    deadline = time.monotonic() + WAIT_SECONDS
+    while staged_branches(pachd, "held"):
+        assert time.monotonic() < deadline, "the staging branch is still there"
+        time.sleep(0.2)
+
+
+def test_a_sync_that_needs_pachd_is_refused_where_nobody_knows_one(syncs: Syncs, operator: OperatorProcess) -> None:
+    status = syncs.wait_stalled(syncs.apply(publish="Atomic"))
+    ready = conditions(status)["Ready"]
+    assert ready["reason"] == "InvalidSpec"
+    assert ready["message"].startswith("spec.publish: Atomic needs Pachyderm's gRPC API; set spec.pachdAddress")
+
+
+def test_the_operators_address_makes_syncs_atomic_and_its_token_is_never_shown(
+    installed: LocalCluster, namespace: str, tmp_path: Path, trees: Path
+) -> None:
+    with StandinProcess(tokens=["a-secret-token"]) as guarded:
+        settings = QUICK | {"default_pachd_address": guarded.pachd_address, "log_level": "debug"}
+        syncs = Syncs(installed, namespace, guarded.endpoint)
+        syncs.kubectl("create", "secret", "generic", "good", "--from-literal=token=a-secret-token")
+        syncs.kubectl("create", "secret", "generic", "bad", "--from-literal=token=another-token")
+        plant(trees, "tree", TREE)
+        with OperatorProcess(installed, tmp_path / "operator.log", namespaces=namespace, **settings) as operator:
+            spec = {"image": TREES_IMAGE, "inputPath": "tree"}
+            name = syncs.apply(**spec, secretRef={"name": "good"})
+            refused = syncs.apply(**spec, secretRef={"name": "bad"})
+            assert syncs.wait_ready(name)["commit"]
+            assert conditions(syncs.wait_stalled(refused))["Ready"]["reason"] == "AccessDenied"
+            shown = syncs.kubectl("get", "ps3,tfjobs,pods,events", "-o", "yaml") + operator.log.read_text()
+        assert "a-secret-token" not in shown
+        assert "another-token" not in shown
