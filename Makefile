@@ -14,7 +14,7 @@ export UV_PYTHON_DOWNLOADS := never
 # A cache on another file system than the tree cannot be linked from; that is no reason for a warning.
 export UV_LINK_MODE ?= $(shell [ "$$(stat -c %d . 2>/dev/null)" = "$$(stat -c %d $${UV_CACHE_DIR:-$$HOME} 2>/dev/null)" ] && echo hardlink || echo copy)
 
-.PHONY: help setup generate verify test unit integration contract demo e2e sandbox images sbom reproduce audit bench clean
+.PHONY: help setup generate verify test unit integration contract crash demo e2e sandbox images sbom reproduce audit bench clean
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ integration: .venv/.synced ## The tests on a real API server.
 
 contract: .venv/.synced ## What we hold of Pachyderm, against the stand-in or S3_ENDPOINT=http://host:port.
 	$(BIN)/pytest tests/contract
+
+crash: .venv/.synced ## Kill operator and workers at random moments, KILLS=100 times; SEED=… for the same choices again.
+	$(BIN)/python -m s3sync_local build
+	CRASH_KILLS=$(or $(KILLS),100) CRASH_SEED=$(SEED) $(BIN)/pytest tests/integration/test_crashes.py -s
 
 demo: .venv/.synced ## The main job on a local Kubernetes; KEEP=1 leaves it up until Ctrl-C.
 	@exec $(BIN)/python -m s3sync_local.demo $(if $(KEEP),--keep)
