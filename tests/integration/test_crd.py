@@ -47,6 +47,7 @@ CASES = [
     ("repo", "s3gateway", "_s3gateway_multipart_", "is the repo that Pachyderm's S3 gateway keeps"),
     ("branch", "feature-1", "feature/1", SAY["name"]),
     ("branch", "a" * 31, "a" * 32, "looks like a commit ID"),
+    ("branch", "s3sync-main", "s3sync-0123456789abcdef-w0", "the branches that workers stage on"),
     ("branch", "b", "b" * 64, "Too long"),
     ("project", "team_1", "team 1", SAY["name"]),
     ("project", "1-team", "-team", "must start with a letter or a digit"),

@@ -1,5 +1,7 @@
 """What gRPC and TLS say, as the reason that a status gives."""
 
+import json
+
 import pytest
 
 from s3sync_operator.access import certificate_problem, tls_of
@@ -78,6 +80,14 @@ def test_manifests_give_the_digest_that_one_worker_alone_would_report() -> None:
     apart = [Manifest(content).lines() or [] for content in (first, second)]
     assert digest_of(apart[0] + apart[1]) == digest_of(Manifest(together).lines() or [])
     assert Manifest(first).deletes == ("x",)
+
+
+@pytest.mark.parametrize("key", ["", "/data/x", "data/../x", "data//x", "other/x", "data", None, 7])
+def test_a_manifest_deletes_nothing_but_what_is_below_the_destination(key: object) -> None:
+    document = {"s3syncManifest": 1, "complete": True, "files": [], "delete": [key]}
+    with pytest.raises(TemporarySyncError, match="below 'data/'"):
+        Manifest(json.dumps(document).encode(), "data")
+    assert Manifest(json.dumps(document | {"delete": ["data/x"]}).encode(), "data").deletes == ("data/x",)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"s3syncManifest":1,"complete":false,"delete":[],"files":[]}'])

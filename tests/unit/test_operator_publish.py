@@ -18,10 +18,12 @@ from s3sync_operator.publish import (
     Moved,
     Publication,
     Published,
+    Spoilt,
     Start,
     Unchanged,
     next_step,
     publication,
+    stranger,
 )
 from s3sync_operator.report import Report, combined, find_report
 
@@ -63,6 +65,18 @@ CASES: list[tuple[str, tuple[CommitSeen, ...], Publication, object]] = [
     ("its own finished commit is the publish", (ours(),), wanted(), Published("ours", OURS)),
     ("that is so also where others went on from it", (theirs(), ours()), wanted(), Published("ours", OURS)),
     ("a commit that finished with an error is removed", (ours(error="x"),), wanted(), Drop("ours", "x")),
+    (
+        "one with an error that others went on from stays, and the run fails",
+        (theirs(), ours(error="x")),
+        wanted(),
+        Spoilt("x"),
+    ),
+    (
+        "of two operators' commits the first to finish is the publish, and the other one goes",
+        (CommitSeen("twin", "ours", OURS, "Open"), ours()),
+        ALL_NEW,
+        Drop("twin"),
+    ),
     ("what relies on the base cannot go onto another commit", (theirs(),), wanted(), Moved("theirs")),
     ("so it is with what is unchanged only", (theirs(),), NOTHING, Moved("theirs")),
     ("what is new in all can", (theirs(),), ALL_NEW, Start()),
@@ -136,6 +150,22 @@ def test_what_is_unchanged_or_deleted_relies_on_the_base() -> None:
     assert (unchanged.empty, unchanged.relies_on_base) == (True, True)
     assert deleted
     assert (deleted.empty, deleted.relies_on_base, deleted.deletes_of) == (False, True, "c0")
+
+
+def test_pruning_relies_on_the_base_even_where_nothing_is_to_be_deleted() -> None:
+    pruning = parse_spec({"repo": "r", "prune": {}})
+    dry = parse_spec({"repo": "r", "prune": {"dryRun": True}})
+    found, shown = publication(pruning, [report()], MARK), publication(dry, [report()], MARK)
+    assert found
+    assert shown
+    assert (found.relies_on_base, shown.relies_on_base) == (True, False)
+
+
+def test_reports_are_taken_from_the_runs_own_workers_alone() -> None:
+    assert stranger([report(0, 2), report(1, 2)], "b") is None
+    assert "'b-w0', not on 'prod-w0'" in (stranger([report()], "prod") or "")
+    assert "speaks of 1 workers, not of 2" in (stranger([report(0, 1), report(1, 1)], "b") or "")
+    assert "not numbered from 0" in (stranger([report(0, 2), report(0, 2)], "b") or "")
 
 
 def test_workers_that_built_upon_different_commits_leave_nothing_to_publish() -> None:

@@ -173,7 +173,7 @@ class Text:
 
 
 RepoName = Annotated[str, Text(63, rules.NAME_CHARACTERS, rules.NOT_RESERVED)]
-BranchName = Annotated[str, Text(63, rules.NAME_CHARACTERS, rules.NOT_A_COMMIT_ID)]
+BranchName = Annotated[str, Text(63, rules.NAME_CHARACTERS, rules.NOT_A_COMMIT_ID, rules.NOT_A_STAGING_BRANCH)]
 ProjectName = Annotated[str, Text(51, rules.NAME_CHARACTERS, rules.PROJECT_START)]
 Endpoint = Annotated[str, Text(512, rules.ENDPOINT)]
 InputPath = Annotated[str, Text(1024, rules.KEY_CHARACTERS, rules.PATH_ELEMENTS, rules.PATH_NOT_ROOT)]

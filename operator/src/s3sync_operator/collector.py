@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from s3sync_operator.access import Target
+from s3sync_operator.access import Target, pachd_address
 from s3sync_operator.api import Sync
 from s3sync_operator.errors import SyncError
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.pachd import Pachd
 from s3sync_operator.settings import Settings
-from s3sync_operator.staging import dead_branches, is_atomic, owner_and_run, owner_of, run_id
+from s3sync_operator.staging import dead_branches, owner_and_run, owner_of, run_id
 from s3sync_operator.status import current_run, is_new
 
 GRAVE_HOURS, MOST_GRAVES = 1, 1000
@@ -22,10 +22,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Place:
-    """A repo that syncs stage in, what identifies the syncs' state, and one sync whose Secrets open it."""
+    """A repo that syncs stage in, the syncs, those of them that are deleted, and one whose Secrets open the repo."""
 
     opener: Sync
     syncs: tuple[Sync, ...]
+    graves: tuple[Sync, ...] = ()
 
     @property
     def state(self) -> frozenset[tuple[str, str]]:
@@ -55,7 +56,7 @@ class Collector:
 
     def bury(self, sync: Sync) -> None:
         """Take note of a sync that was deleted: what it left is sought for a while."""
-        if sync.spec and is_atomic(sync.spec, self._settings) and len(self._graves) < MOST_GRAVES:
+        if sync.spec and pachd_address(sync.spec, self._settings) and len(self._graves) < MOST_GRAVES:
             self._graves[sync.uid] = (self._now(), sync)
 
     async def sweep(self, list_syncs: Callable[[], Awaitable[list[Sync] | None]]) -> None:
@@ -70,14 +71,16 @@ class Collector:
         if self._sweeps % SWEEPS_A_FULL_ONE == 0:
             self._clean.clear()
         self._sweeps += 1
-        graves = [sync for _, sync in self._graves.values()]
-        for key, place in self._places([*found, *graves]).items():
+        for key, place in self._places(found).items():
             if self._clean.get(key) == place.state:
                 continue
             try:
                 await self._sweep_place(key, place, list_syncs)
             except SyncError as error:
                 logger.info("%s is not swept: %s", "/".join(key), error)
+            except Exception:
+                # One place that cannot be swept must not keep the others from it.
+                logger.exception("%s is not swept", "/".join(key))
 
     def _forget_old_graves(self) -> None:
         since = self._now() - timedelta(hours=GRAVE_HOURS)
@@ -85,14 +88,17 @@ class Collector:
 
     def _places(self, syncs: Iterable[Sync]) -> dict[tuple[str, ...], Place]:
         places: dict[tuple[str, ...], Place] = {}
-        for sync in syncs:
+        graves = tuple(sync for _, sync in self._graves.values())
+        for sync in (*syncs, *graves):
             spec = sync.spec
-            if spec is None or not is_atomic(spec, self._settings):
+            # One that is Direct now may have staged before.
+            address = pachd_address(spec, self._settings) if spec else None
+            if spec is None or address is None:
                 continue
-            address = spec.pachd_address or self._settings.default_pachd_address
             key = (address, spec.project or "", spec.repo)
             known = places.get(key, Place(sync, ()))
-            places[key] = Place(known.opener, (*known.syncs, sync))
+            buried = (*known.graves, sync) if sync in graves else known.graves
+            places[key] = Place(known.opener, (*known.syncs, sync), buried)
         return places
 
     async def _sweep_place(
@@ -107,16 +113,18 @@ class Collector:
         syncs = await list_syncs()
         if syncs is None:
             return
-        live = frozenset(live_runs(syncs, self._now()))
-        owners = {owner_of(sync.uid) for sync in (*syncs, *place.syncs)}
+        # Live in either listing is live: a run may have ended, or begun, since what it left was listed. And whose
+        # sync the second listing lacks, as when a namespace could not be listed, is not known to be over.
+        before = [sync for sync in place.syncs if sync not in place.graves]
+        live = frozenset({*live_runs(before, self._now()), *live_runs(syncs, self._now())})
+        owners = {owner_of(sync.uid) for sync in (*syncs, *place.graves)}
         dead = dead_branches(branches, live, owners, self._now(), timedelta(seconds=self._settings.stray_age))
         for name in dead:
             if await self._pachd.remove_branch(target, name):
                 self._metrics.collected(1)
                 logger.info("removed staging branch %s of %s, whose run is over", name, target.shown)
         for commit, (owner, run) in open_heads.items():
-            if owner in owners and run not in live:
-                await self._pachd.drop_commit(target, commit)
+            if owner in owners and run not in live and await self._pachd.drop_open_commit(target, commit):
                 logger.info("dropped commit %s of %s, whose run is over", commit, target.shown)
 
     async def _open_heads(self, target: Target, place: Place) -> dict[str, tuple[str, str]]:

@@ -13,14 +13,17 @@ MOST_DIGESTED = 200_000
 
 
 class Manifest:
-    """One worker's manifest, from its JSON; raises TemporarySyncError where it is none, so that it is staged anew."""
+    """One worker's manifest, from its JSON; raises TemporarySyncError where it is none, so that it is staged anew.
 
-    def __init__(self, content: bytes) -> None:
+    It may tell to delete what is below the prefix, and nothing else.
+    """
+
+    def __init__(self, content: bytes, prefix: str = "") -> None:
         try:
             document: Any = json.loads(content)
             self._check(document)
             self._files: list[Any] = document["files"]
-            self.deletes = tuple(str(key) for key in document["delete"])
+            self.deletes = tuple(_below(prefix, key) for key in document["delete"])
         except (ValueError, KeyError, TypeError) as error:
             text = f"a worker left a manifest that cannot be read ({type(error).__name__}: {error})"
             raise TemporarySyncError(Reason.COMMIT_FAILED, text) from None
@@ -35,6 +38,14 @@ class Manifest:
         if any(sha256 is None for _, _, sha256, _ in self._files):
             return None
         return [(key, f"{sha256}  {size}  {key}\n") for key, size, sha256, _ in self._files]
+
+
+def _below(prefix: str, key: object) -> str:
+    """Return the key; raises ValueError where it leads elsewhere, as an empty one leads to the whole repo."""
+    elements = key.split("/") if isinstance(key, str) else [""]
+    if {"", ".", ".."} & set(elements) or (prefix and not str(key).startswith(f"{prefix}/")):
+        raise ValueError(f"it would delete {key!r}, which is not below '{prefix}/'")
+    return str(key)
 
 
 def digest_of(lines: Iterable[tuple[str, str]]) -> str:

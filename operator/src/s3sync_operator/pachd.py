@@ -84,6 +84,9 @@ class Pachd(Protocol):
     async def drop_commit(self, target: Target, commit: str) -> None:
         """Remove a commit, which puts its branch's head back; one that is gone is fine."""
 
+    async def drop_open_commit(self, target: Target, commit: str) -> bool:
+        """Remove a commit if it is open still, and tell whether it was: a finished one is somebody's result."""
+
     async def parent_of(self, target: Target, commit: str) -> str | None:
         """Return a commit's parent."""
 
@@ -154,6 +157,10 @@ class GrpcPachd:
     async def drop_commit(self, target: Target, commit: str) -> None:
         """Remove a commit, which puts its branch's head back."""
         await self._run(target, lambda calls: calls.drop_commit(commit))
+
+    async def drop_open_commit(self, target: Target, commit: str) -> bool:
+        """See Pachd."""
+        return await self._run(target, lambda calls: calls.drop_open_commit(commit))
 
     async def parent_of(self, target: Target, commit: str) -> str | None:
         """Return a commit's parent."""
@@ -372,6 +379,15 @@ class _Calls:
         except _MissingError:
             return
 
+    def drop_open_commit(self, commit: str) -> bool:
+        try:
+            if self._inspect(commit).state != "Open":
+                return False
+        except _MissingError:
+            return False
+        self.drop_commit(commit)
+        return True
+
     def parent_of(self, commit: str) -> str | None:
         return self._inspect(commit).parent
 
@@ -460,12 +476,11 @@ class _Calls:
         return known(explained.message) if known else explained
 
     def _explained(self, error: Any) -> SyncError:
-        target = self._target
-        found = grpc_error(error.code().name, error.details(), target.host_port, target.shown)
-        if target.credentials == NO_AUTH:
-            return found
-        secrets = (target.credentials.access_key, target.credentials.secret_key)
-        return type(found)(found.reason, blot(found.message, secrets))
+        target, details = self._target, error.details() or ""
+        if target.credentials != NO_AUTH:
+            # Before anything is cut off, or a part of a secret would be no secret to be found.
+            details = blot(details, (target.credentials.access_key, target.credentials.secret_key))
+        return grpc_error(error.code().name, details, target.host_port, target.shown)
 
     def _branch(self, name: str) -> pfs.Branch:
         return pfs.Branch(repo=self._repo, name=name)

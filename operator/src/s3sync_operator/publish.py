@@ -90,6 +90,13 @@ class Drop:
 
 
 @dataclass(frozen=True)
+class Spoilt:
+    """The run's commit finished with an error, and others have built upon it, so it stays."""
+
+    error: str
+
+
+@dataclass(frozen=True)
 class Busy:
     """Somebody else holds the target's head open."""
 
@@ -104,7 +111,7 @@ class Moved:
     head: str
 
 
-Step = Published | Unchanged | Start | Fill | Await | Drop | Busy | Moved
+Step = Published | Unchanged | Start | Fill | Await | Drop | Spoilt | Busy | Moved
 
 
 def publication(spec: Spec, reports: Sequence[Report], mark: str) -> Publication | None:
@@ -120,15 +127,43 @@ def publication(spec: Spec, reports: Sequence[Report], mark: str) -> Publication
         staged=tuple(report.staged.commit for report in reports if report.staged and report.files.copied),
         deletes_of=deletes,
         files=sum(report.files.copied + report.files.deleted for report in reports),
-        relies_on_base=any(report.files.unchanged or report.files.deleted for report in reports),
+        relies_on_base=_prunes(spec) or any(report.files.unchanged or report.files.deleted for report in reports),
     )
+
+
+def _prunes(spec: Spec) -> bool:
+    """Tell whether what is not in the source must not be in the target: what came since the base would be left."""
+    return spec.prune is not None and not spec.prune.dry_run
+
+
+def stranger(reports: Sequence[Report], staging_branch: str) -> str | None:
+    """Return what shows that the reports are not those of the run's own workers, None where they are.
+
+    What they name is read and removed, so it must be what this operator had them make.
+    """
+    if [report.worker.index for report in reports] != list(range(len(reports))):
+        return "the workers' reports are not numbered from 0"
+    for report in reports:
+        expected = f"{staging_branch}-w{report.worker.index}"
+        if report.worker.count != len(reports):
+            return f"worker {report.worker.index} speaks of {report.worker.count} workers, not of {len(reports)}"
+        if report.staged is None:
+            return f"worker {report.worker.index} reports nothing staged"
+        if report.staged.branch != expected:
+            return f"worker {report.worker.index} staged on branch '{report.staged.branch}', not on '{expected}'"
+    return None
 
 
 def next_step(history: Sequence[CommitSeen], wanted: Publication) -> Step:
     """Return what to do next; `history` is the target's from its head back to the base, without that, newest first."""
-    own = next((commit for commit in history if commit.description.startswith(wanted.mark)), None)
-    if own is not None:
-        return _go_on_with(own, wanted)
+    own = [commit for commit in history if commit.description.startswith(wanted.mark)]
+    done = next((commit for commit in own if commit.state == "Finished" and not commit.error), None)
+    if done:
+        # Two operators, as when a node is cut off, may both have begun: the first to finish has published.
+        twin = next((commit for commit in own if commit.state == "Open"), None)
+        return Drop(twin.id) if twin else Published(done.id, done.description)
+    if own:
+        return _go_on_with(own[0], history[0], wanted)
     head = history[0] if history else None
     if head and wanted.relies_on_base:
         return Moved(head.id)
@@ -139,9 +174,9 @@ def next_step(history: Sequence[CommitSeen], wanted: Publication) -> Step:
     return Start()
 
 
-def _go_on_with(own: CommitSeen, wanted: Publication) -> Step:
+def _go_on_with(own: CommitSeen, head: CommitSeen, wanted: Publication) -> Step:
     if own.state == "Finished":
-        return Drop(own.id, own.error) if own.error else Published(own.id, own.description)
+        return Drop(own.id, own.error) if own.id == head.id else Spoilt(own.error)
     if own.state == "Finishing":
         return Await(own.id)
     # Between the last look and its start, somebody may have moved the target.

@@ -4,8 +4,10 @@ Each look decides anew from what is in Pachyderm, so an operator that is killed 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import OrderedDict
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from s3sync_operator import staging
@@ -25,10 +27,12 @@ from s3sync_operator.publish import (
     Moved,
     Publication,
     Published,
+    Spoilt,
     Start,
     Unchanged,
     next_step,
     publication,
+    stranger,
 )
 from s3sync_operator.report import Report
 from s3sync_operator.status import Outcome
@@ -65,7 +69,7 @@ class Publisher:
     def __init__(self, pachd: Pachd, metrics: Metrics) -> None:
         self._pachd = pachd
         self._metrics = metrics
-        self._fills: dict[str, asyncio.Task[None]] = {}
+        self._fills: dict[tuple[str, str, str], asyncio.Task[None]] = {}
         self._told: OrderedDict[tuple[str, ...], Told] = OrderedDict()
 
     def close(self) -> None:
@@ -83,7 +87,7 @@ class Publisher:
         history = await self._pachd.history(target, branch, None, 1)
         if history and history[0].state == "Open" and _is_of(order.sync, history[0].description):
             # An earlier run of this sync that has ended, or it would be waited for.
-            await self._pachd.drop_commit(target, history[0].id)
+            await self._pachd.drop_open_commit(target, history[0].id)
             history = await self._pachd.history(target, branch, None, 1)
         head = history[0] if history else None
         if head and head.state != "Finished":
@@ -95,10 +99,26 @@ class Publisher:
     async def remove_earlier(self, order: Order) -> None:
         """Remove what earlier runs of the sync left staged; what cannot be removed now, a sweep will."""
         live, owner = staging.run_id(order.sync, order.run), staging.owner_of(order.sync.uid)
-        for branch in await self._pachd.list_branches(order.target):
-            named = staging.owner_and_run(branch.name)
-            if named and named[0] == owner and named[1] != live:
-                await self._pachd.remove_branch(order.target, branch.name)
+        async with _as_far_as_it_goes(order):
+            for branch in await self._pachd.list_branches(order.target):
+                named = staging.owner_and_run(branch.name)
+                if named and named[0] == owner and named[1] != live:
+                    await self._pachd.remove_branch(order.target, branch.name)
+
+    def forget(self, key: tuple[str, str]) -> None:
+        """Let no publish of the sync (namespace, name) go on that was begun: its run is over, or another one's turn."""
+        for begun, task in list(self._fills.items()):
+            if begun[:2] == key:
+                task.cancel()
+                del self._fills[begun]
+
+    async def give_up(self, order: Order) -> None:
+        """Leave nothing half-published of a run that has failed; what cannot be removed now, a sweep will."""
+        self.forget((order.sync.namespace, order.sync.name))
+        async with _as_far_as_it_goes(order):
+            history = await self._pachd.history(order.target, order.spec.effective_branch, None, 1)
+            if history and history[0].description.startswith(staging.mark(order.sync, order.run)):
+                await self._pachd.drop_open_commit(order.target, history[0].id)
 
     async def publish(self, order: Order, seen: Observation) -> Outcome:
         """Take the publish of a run whose workers have all reported well as far as it goes now.
@@ -106,19 +126,22 @@ class Publisher:
         Raises SyncError where pachd fails.
         """
         report = seen.report
-        if report is None or any(item.staged is None for item in seen.reports):
-            text = "a worker reports nothing staged, so nothing can be published; use an image that runs s3sync-job"
+        strange = stranger(seen.reports, staging.staging_branch(staging.run_id(order.sync, order.run)))
+        if report is None or strange:
+            text = f"{strange or 'no worker reports'}, so nothing can be published; use an image that runs s3sync-job"
             return Outcome("Permanent", Reason.REPORT_MISSING, text)
         wanted = publication(order.spec, seen.reports, staging.mark(order.sync, order.run))
         if wanted is None:
             return Outcome("Retryable", Reason.TARGET_MOVED, "the workers did not all build upon the same commit")
         for _ in range(STEPS_A_LOOK):
             history = await self._pachd.history(order.target, order.spec.effective_branch, wanted.base, MOST_COMMITS)
-            match next_step(history, wanted):
-                case Published() | Unchanged() | Moved() | Busy() as end:
+            # Of a history that is cut off, nobody can tell whether the run's commit is in the rest.
+            step = Moved(history[0].id) if len(history) >= MOST_COMMITS else next_step(history, wanted)
+            match step:
+                case Published() | Unchanged() | Moved() | Busy() | Spoilt() as end:
                     outcome = _verdict(order, end, report)
                     return await self._ended(order, seen, outcome)
-                case step:
+                case _:
                     if outcome_now := await self._take(order, wanted, step, seen.reports):
                         return outcome_now
         return _goes_on(f"publishing to {order.spec.destination}")
@@ -129,13 +152,16 @@ class Publisher:
         """Take a step; return the outcome where it was the last for now, else None."""
         target = order.target
         match step:
+            case Start() if _commits(reports) not in self._told:
+                # Reading takes a while, in which somebody may have moved the target: the history is read after it.
+                await self._tell(target, reports, wanted.prefix)
             case Start():
-                told = await self._tell(target, reports)
+                told = await self._tell(target, reports, wanted.prefix)
                 digest = told.digest or f"of-{short_hash('/'.join(_commits(reports)))}"
                 text = staging.description(order.sync, order.run, digest)
                 await self._pachd.start_commit(target, order.spec.effective_branch, text)
             case Fill(commit):
-                if not await self._fill(target, wanted, commit, reports):
+                if not await self._fill(order, wanted, commit, reports):
                     return _goes_on(f"copying {wanted.files} files into commit {commit} of {order.spec.destination}")
             case Await(commit):
                 await self._pachd.wait_finished(target, commit)
@@ -147,23 +173,24 @@ class Publisher:
                     return Outcome("Retryable", Reason.COMMIT_FAILED, text)
         return None
 
-    async def _fill(self, target: Target, wanted: Publication, commit: str, reports: tuple[Report, ...]) -> bool:
+    async def _fill(self, order: Order, wanted: Publication, commit: str, reports: tuple[Report, ...]) -> bool:
         """Fill and finish the commit; tell whether that is done. Large ones go on between two looks."""
-        task = self._fills.get(commit)
+        key = (order.sync.namespace, order.sync.name, commit)
+        task = self._fills.get(key)
         if task is None:
-            task = self._fills[commit] = asyncio.create_task(self._copy(target, wanted, commit, reports))
+            task = self._fills[key] = asyncio.create_task(self._copy(order.target, wanted, commit, reports))
         try:
             await asyncio.wait({task}, timeout=PATIENCE)
         finally:
             if task.done():
-                self._fills.pop(commit, None)
+                self._fills.pop(key, None)
         if not task.done():
             return False
         await task
         return True
 
     async def _copy(self, target: Target, wanted: Publication, commit: str, reports: tuple[Report, ...]) -> None:
-        told = await self._tell(target, reports)
+        told = await self._tell(target, reports, wanted.prefix)
         sources = list(wanted.staged)
         if not wanted.prefix:
             # At the top level the manifest would be copied too; the commit before it lacks it.
@@ -172,7 +199,7 @@ class Publisher:
         await self._pachd.modify(target, commit, told.deletes, copies, wanted.files)
         await self._pachd.finish_commit(target, commit)
 
-    async def _tell(self, target: Target, reports: tuple[Report, ...]) -> Told:
+    async def _tell(self, target: Target, reports: tuple[Report, ...], prefix: str) -> Told:
         """Read the manifests, as far as the reports do not tell all."""
         alone = len(reports) == 1
         key = _commits(reports)
@@ -180,55 +207,63 @@ class Publisher:
             return self._told[key]
         told = Told(reports[0].digest if alone else None, ())
         if not alone and sum(report.files.total for report in reports) <= MOST_DIGESTED:
-            told = await self._read_all(target, reports)
+            told = await self._read_all(target, reports, prefix)
         elif leader := next((item for item in reports if item.files.deleted), None):
-            told = Told(told.digest, (await self._read(target, leader)).deletes)
+            told = Told(told.digest, (await self._read(target, leader, prefix)).deletes)
         self._told[key] = told
         while len(self._told) > REMEMBERED:
             self._told.popitem(last=False)
         return told
 
-    async def _digest(self, target: Target, reports: tuple[Report, ...]) -> str | None:
+    async def _digest(self, target: Target, reports: tuple[Report, ...], prefix: str) -> str | None:
         """Return the digest of all files, as far as it can still be told: what was staged may be gone by now."""
         try:
-            return (await self._tell(target, reports)).digest
+            return (await self._tell(target, reports, prefix)).digest
         except TemporarySyncError:
             return None
 
-    async def _read_all(self, target: Target, reports: tuple[Report, ...]) -> Told:
+    async def _read_all(self, target: Target, reports: tuple[Report, ...], prefix: str) -> Told:
         lines: list[tuple[str, str]] | None = []
         deletes: tuple[str, ...] = ()
         for report in reports:
-            manifest = await self._read(target, report)
+            manifest = await self._read(target, report, prefix)
             deletes += manifest.deletes
             found = manifest.lines()
             lines = None if lines is None or found is None or report.result != "Verified" else lines + found
         digest = None if lines is None else await asyncio.to_thread(digest_of, lines)
         return Told(digest, deletes)
 
-    async def _read(self, target: Target, report: Report) -> Manifest:
+    async def _read(self, target: Target, report: Report, prefix: str) -> Manifest:
         content = await self._pachd.read_manifest(target, report.staged.commit if report.staged else "")
-        return await asyncio.to_thread(Manifest, content)
+        return await asyncio.to_thread(Manifest, content, prefix)
 
     async def _ended(self, order: Order, seen: Observation, outcome: Outcome) -> Outcome:
         """Clean up after a run that is published; what cannot be removed now, a sweep will."""
         if outcome.kind != "Succeeded":
-            self._metrics.published("moved")
+            self._metrics.published("moved" if outcome.reason == Reason.TARGET_MOVED else "dropped")
             return outcome
         if outcome.reason == Reason.UNCHANGED:
-            outcome = replace(outcome, digest=await self._digest(order.target, seen.reports))
+            digest = await self._digest(order.target, seen.reports, order.spec.prefix)
+            outcome = replace(outcome, digest=digest)
         self._metrics.published("unchanged" if outcome.reason == Reason.UNCHANGED else "published")
-        try:
-            async with asyncio.timeout(CLEAN_UP_SECONDS):
-                for report in seen.reports:
-                    if report.staged:
-                        await self._pachd.remove_branch(order.target, report.staged.branch)
-        except (SyncError, TimeoutError) as error:
-            logger.info("%s/%s: what was staged stays for now: %s", order.sync.namespace, order.sync.name, error)
+        branch = staging.staging_branch(staging.run_id(order.sync, order.run))
+        async with _as_far_as_it_goes(order):
+            for index in range(len(seen.reports)):
+                await self._pachd.remove_branch(order.target, f"{branch}-w{index}")
         return outcome
 
 
-def _verdict(order: Order, step: Published | Unchanged | Moved | Busy, report: Report) -> Outcome:
+@contextlib.asynccontextmanager
+async def _as_far_as_it_goes(order: Order) -> AsyncIterator[None]:
+    """Clean up within a limit; what stays is no reason to fail a run, and a sweep will find it."""
+    try:
+        async with asyncio.timeout(CLEAN_UP_SECONDS):
+            yield
+    except (SyncError, TimeoutError) as error:
+        logger.info("%s/%s: what was staged stays for now: %s", order.sync.namespace, order.sync.name, error)
+
+
+def _verdict(order: Order, step: Published | Unchanged | Moved | Busy | Spoilt, report: Report) -> Outcome:
     """Return what a step means that nothing can be done about; raises TemporarySyncError where it is to be waited."""
     match step:
         case Published(commit, description):
@@ -238,6 +273,9 @@ def _verdict(order: Order, step: Published | Unchanged | Moved | Busy, report: R
         case Unchanged(head):
             text = f"all {report.files.total} files are in commit {head} already; no commit was made"
             return Outcome("Succeeded", Reason.UNCHANGED, text, commit=head)
+        case Spoilt(error):
+            text = f"the commit that was to publish finished with an error, and others have built upon it: {error}"
+            return Outcome("Retryable", Reason.COMMIT_FAILED, text)
         case Busy(commit, description):
             raise _busy(order, commit, description)
         case Moved(head):

@@ -67,6 +67,7 @@ class Reconciler:
         unanswered = self._unanswered.pop(key, None)
         sync = await self._cluster.get_sync(*key)
         if sync is None:
+            self._publisher.forget(key)
             return None
         if unanswered and unanswered[1] == sync.status:
             await self._tell(*unanswered)
@@ -81,6 +82,7 @@ class Reconciler:
             return None
         run = current_run(sync, sync.spec, self._now())
         if is_new(sync, run):
+            self._publisher.forget((sync.namespace, sync.name))
             if problem := spec_problem(sync.spec, self._settings):
                 await self._refuse(sync, problem)
                 return None
@@ -231,20 +233,29 @@ class Reconciler:
         """Take the publish as far as it goes now; trouble is waited out within the limit, with what was staged kept."""
         try:
             opened = await open_sync(self._cluster, sync, spec)
-            outcome = await self._publisher.publish(Order(sync, spec, run, opened.target(spec, self._settings)), seen)
         except PermanentSyncError as error:
             return Outcome("Permanent", error.reason, error.message)
         except TemporarySyncError as error:
-            lost = error.reason == Reason.COMMIT_FAILED
-            busy = error.reason == Reason.TARGET_BUSY
-            outcome = Outcome(
-                "Retryable" if lost else "Running", error.reason, error.message, troubled=not busy, soon=True
-            )
-        late = seen.ended is not None and self._now() - seen.ended > timedelta(seconds=self._settings.publish_deadline)
-        if outcome.kind == "Running" and late:
-            text = f"{outcome.message}; not published within {self._settings.publish_deadline} seconds"
-            return Outcome("Retryable", Reason.DEADLINE_EXCEEDED if not outcome.troubled else outcome.reason, text)
+            return self._within_limit(seen, _publish_trouble(error))
+        order = Order(sync, spec, run, opened.target(spec, self._settings))
+        try:
+            outcome = await self._publisher.publish(order, seen)
+        except PermanentSyncError as error:
+            outcome = Outcome("Permanent", error.reason, error.message)
+        except TemporarySyncError as error:
+            outcome = _publish_trouble(error)
+        outcome = self._within_limit(seen, outcome)
+        if outcome.kind in ("Retryable", "Permanent"):
+            await self._publisher.give_up(order)
         return outcome
+
+    def _within_limit(self, seen: Observation, outcome: Outcome) -> Outcome:
+        late = seen.ended is not None and self._now() - seen.ended > timedelta(seconds=self._settings.publish_deadline)
+        if outcome.kind != "Running" or not late:
+            return outcome
+        text = f"{outcome.message}; not published within {self._settings.publish_deadline} seconds"
+        reason = Reason.DEADLINE_EXCEEDED if outcome.reason == Reason.PROGRESSING else outcome.reason
+        return Outcome("Retryable", reason, text)
 
     async def _logs(self, sync: Sync, pods: list[Raw]) -> dict[str, str]:
         ended = [pod["metadata"]["name"] for pod in pods if pod_seen(pod).exit_code is not None]
@@ -287,6 +298,14 @@ def transition_event(before: Status, after: Status) -> tuple[EventType, str, str
     if after.phase == Phase.STARTING and after.tf_job_name:
         return "Normal", "TFJobCreated", f"TFJob '{after.tf_job_name}' is created (attempt {after.attempt})"
     return ("Normal", ready.reason, ready.message) if ready.status == "True" else None
+
+
+def _publish_trouble(error: TemporarySyncError) -> Outcome:
+    """What was staged is lost with a failed commit; any other trouble, and a target that is busy, is waited out."""
+    if error.reason == Reason.COMMIT_FAILED:
+        return Outcome("Retryable", error.reason, error.message)
+    busy = error.reason == Reason.TARGET_BUSY
+    return Outcome("Running", error.reason, error.message, troubled=not busy, soon=True)
 
 
 def _job_name(sync: Sync, run: Run) -> str:

@@ -45,6 +45,11 @@ NOT_A_COMMIT_ID = Rule(
     "looks like a commit ID, which a bucket name could not tell from a branch; choose another",
     forbid=True,
 )
+NOT_A_STAGING_BRANCH = Rule(
+    r"s3sync-[0-9a-f]{16}-w[0-9]+",
+    "is what the operator calls the branches that workers stage on, which it removes; choose another",
+    forbid=True,
+)
 PROJECT_START = Rule(r"[A-Za-z0-9].*", "must start with a letter or a digit")
 ENDPOINT = Rule(
     rf"(https?://)?{_HOST}(:{_PORT})?/?",

@@ -137,6 +137,9 @@ class Service:
                     await self.collector.sweep(self._parsed)
             except (ApiException, aiohttp.ClientError, TimeoutError) as error:
                 logger.warning("a sweep of what dead runs left in Pachyderm is not done: %s", error)
+            except Exception:
+                # Unforeseen as it is, it must not end the sweeps for good.
+                logger.exception("a sweep of what dead runs left in Pachyderm is not done")
 
     async def _parsed(self) -> list[Sync] | None:
         found = await self._list()

@@ -192,6 +192,9 @@ def _succeeded_without_report(seen: Observation, now: datetime, settings: Settin
     # A pod that was read before it ended still owes its report.
     if _first(seen, lambda pod: not pod.ended and pod.exit_code is None):
         return None
+    if seen.job is not None and seen.job.stages and len(seen.pods) < seen.workers:
+        text = "pods of the job are gone before what they staged was published; another attempt takes that over"
+        return Outcome("Retryable", Reason.TFJOB_DELETED, text)
     return Outcome(
         "Permanent",
         Reason.REPORT_MISSING,

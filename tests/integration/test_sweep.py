@@ -1,0 +1,110 @@
+"""Sweeps take away what dead runs left in Pachyderm, and nothing that is anybody's result or under way."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pachyderm_standin.process import StandinProcess
+from s3sync_operator.access import Target
+from s3sync_operator.api import Sync
+from s3sync_operator.collector import Collector
+from s3sync_operator.metrics import Metrics
+from s3sync_operator.pachd import GrpcPachd
+from s3sync_operator.settings import Settings
+from s3sync_operator.staging import description, run_id, staging_branch
+from s3sync_operator.status import current_run
+from tests.support.objects import sync
+from tests.support.pachd import Pachd
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+SETTINGS = Settings()
+Listing = Callable[[], Awaitable[list[Sync] | None]]
+
+
+@pytest.fixture
+def pachd(standin: StandinProcess) -> Pachd:
+    """A client of the stand-in, whose repo testrepo is there."""
+    client = Pachd(standin.pachd_address)
+    client.api.create_repo(repo=client.branch("testrepo").repo)
+    return client
+
+
+@pytest.fixture
+def collector(standin: StandinProcess) -> Any:
+    async def open_target(opener: Sync) -> Target:
+        assert opener.spec
+        return Target(opener.spec.pachd_address or "", "default", opener.spec.repo)
+
+    return Collector(GrpcPachd(5), SETTINGS, Metrics(), open_target, lambda: NOW)
+
+
+def running(standin: StandinProcess) -> Sync:
+    return sync(pachdAddress=standin.pachd_address)
+
+
+def finished(standin: StandinProcess) -> Sync:
+    begun = running(standin)
+    assert begun.spec
+    done = {
+        "observedGeneration": 1,
+        "phase": "Succeeded",
+        "specDigest": begun.spec.digest,
+        "runGeneration": 1,
+        "attempt": 1,
+        "tfJobName": "books-1",
+    }
+    return sync(pachdAddress=standin.pachd_address, status=done)
+
+
+def run_of(of: Sync) -> str:
+    assert of.spec
+    return run_id(of, current_run(of, of.spec, NOW))
+
+
+def describe(of: Sync) -> str:
+    assert of.spec
+    return description(of, current_run(of, of.spec, NOW), "sha256:00")
+
+
+def in_turn(*steps: Callable[[], list[Sync]]) -> Listing:
+    """Return a listing that answers with each step in its turn."""
+    left = iter(steps)
+
+    async def listing() -> list[Sync] | None:
+        return next(left)()
+
+    return listing
+
+
+async def test_a_publish_that_ends_between_two_looks_keeps_its_commit(
+    standin: StandinProcess, pachd: Pachd, collector: Collector
+) -> None:
+    commit = pachd.start(pachd.branch("testrepo"), describe(running(standin)))
+
+    def ends() -> list[Sync]:
+        pachd.finish(commit)
+        return [finished(standin)]
+
+    await collector.sweep(in_turn(lambda: [running(standin)], ends))
+    assert pachd.head(pachd.branch("testrepo")).id == commit.id
+
+
+async def test_what_a_dead_run_holds_open_is_dropped(
+    standin: StandinProcess, pachd: Pachd, collector: Collector
+) -> None:
+    commit = pachd.start(pachd.branch("testrepo"), describe(finished(standin)))
+    await collector.sweep(in_turn(lambda: [finished(standin)], lambda: [finished(standin)]))
+    assert pachd.head(pachd.branch("testrepo")).id != commit.id
+
+
+async def test_a_sync_that_the_second_listing_lacks_keeps_what_it_staged(
+    standin: StandinProcess, pachd: Pachd, collector: Collector
+) -> None:
+    staged = f"{staging_branch(run_of(running(standin)))}-w0"
+    pachd.commit(pachd.branch("testrepo", staged), {"/x": b"x"})
+    commit = pachd.start(pachd.branch("testrepo"), describe(running(standin)))
+    await collector.sweep(in_turn(lambda: [running(standin)], list))
+    assert pachd.head(pachd.branch("testrepo")).id == commit.id
+    assert pachd.files(pachd.head(pachd.branch("testrepo", staged))) == {"/x": b"x"}
