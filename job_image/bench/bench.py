@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,8 @@ DETAIL = 200
 
 def main(arguments: Sequence[str]) -> int:
     """Run all that was asked for, writing after each cell; return 1 if a way of ours failed or copied wrongly."""
+    # Ended from outside, it ends its child and removes its repo as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     options = _options(arguments)
     trees, ways = _chosen(options)
     programs = ensure_clients(sorted({way.needs for way in ways if way.needs}), _say)
