@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pachyderm_standin.process import StandinProcess
-from tests.job.conftest import Job, ended
+from tests.job.conftest import CLIENTS, Job, ended
 
 TEN_FILES = {f"in/file {number}": b"some content %d" % number for number in range(10)}
 
@@ -54,6 +54,40 @@ def test_a_missing_bucket_may_be_mended_by_a_retry(job: Job) -> None:
     job.write(TEN_FILES)
     run = job.run("-b", "master.nowhere", "-i", "in")
     assert (run.code, run.reason) == (162, "BucketNotFound")
+
+
+@pytest.mark.parametrize("client", ["minio", "pfs"])
+def test_a_file_that_opens_but_cannot_be_read_is_unreadable_and_no_bug(job: Job, client: str) -> None:
+    job.write(TEN_FILES)
+    (job.directory / "in/broken").symlink_to("/proc/self/mem")
+    run = job.stage(client)
+    assert (run.code, run.reason, set(run.verdicts)) == (5, "InputUnreadable", {"broken"})
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_file_that_is_cut_short_while_it_is_sent_ends_in_a_report_and_not_verified(job: Job, client: str) -> None:
+    job.write({"in/large": bytes(60 * 1024 * 1024)})
+    job.standin.reset_requests()
+    with job.start("-i", "in", "--client", client, PACHD_ADDRESS=job.standin.pachd_address) as process:
+        deadline = time.monotonic() + 30
+        while not {"PutObject", "ModifyFile"} & set(job.standin.requests()["by_operation"]):
+            assert time.monotonic() < deadline, "nothing is sent"
+        os.truncate(job.directory / "in/large", 1000)
+        output, errors = process.communicate(timeout=60)
+    run = ended(process.returncode, output, errors)
+    assert (run.code != 0, run.report["digest"], run.counts["verified"]) == (True, None, 0)
+
+
+@pytest.mark.parametrize("client", ["minio", "pfs"])
+@pytest.mark.parametrize("name", ["S3SYNC_CLIENT_CERT", "S3_CA_FILE"])
+def test_a_certificate_that_is_none_is_told_by_its_variable(job: Job, client: str, name: str) -> None:
+    job.write({**TEN_FILES, "garbage": b"garbage"})
+    files = {name: "garbage", **({"S3SYNC_CLIENT_KEY": "garbage"} if "CLIENT" in name else {})}
+    secure = {"S3_ENDPOINT": job.standin.endpoint.replace("http:", "https:")}
+    address = job.standin.pachd_address.replace("grpc:", "grpcs:")
+    run = job.run("-i", "in", "--client", client, "--pachd-address", address, **secure, **files)
+    assert (run.code, run.reason) == (163, "TLSFailed")
+    assert run.report["message"].startswith(name)
 
 
 @pytest.mark.parametrize("path", ["missing", "file"])

@@ -71,6 +71,11 @@ def test_pachds_address_is_plain_unless_its_scheme_says_tls(address: str, tls: b
     assert settings("--pachd-address", address).pachd == settings(PACHD_ADDRESS=address).pachd == expected
 
 
+def test_pachds_address_of_half_a_version_6_is_refused() -> None:
+    with pytest.raises(SyncError, match="--pachd-address"):
+        settings(PACHD_ADDRESS="grpc://[::1")
+
+
 def test_pachds_address_may_be_of_version_6() -> None:
     pachd = settings(PACHD_ADDRESS="grpcs://[::1]:443").pachd
     assert pachd is not None

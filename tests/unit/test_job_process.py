@@ -50,6 +50,21 @@ def test_a_bug_becomes_a_report_and_its_traceback_shows_no_secret(
     assert json.loads(stream.getvalue().splitlines()[-1])["reason"] == "InternalError"
 
 
+def test_a_bug_before_the_settings_are_known_becomes_a_report_too(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    def fail(*_: object) -> Settings:
+        raise RuntimeError(f"no idea about {TOKEN}")
+
+    monkeypatch.setattr(process, "parse_settings", fail)
+    monkeypatch.setattr(process, "_listen", lambda _: None)
+    monkeypatch.setattr(process, "_deafen", lambda: None)
+    code = process.run_process(["-b", "x", "-i", "x"], {})
+    output, errors = capfdbinary.readouterr()
+    assert (code, json.loads(output.splitlines()[-1])["reason"]) == (8, "InternalError")
+    assert TOKEN.encode() not in output + errors
+
+
 def test_failures_stand_a_line_each_before_the_report_which_is_last(tmp_path: Path) -> None:
     stream = io.BytesIO()
     listed = tuple(Failure(f"file {number}", Verdict.DIFFER, TOKEN) for number in range(300))

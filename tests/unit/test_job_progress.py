@@ -63,6 +63,12 @@ def test_secrets_are_blanked_out_of_lines_and_lines_stay_lines() -> None:
     assert stream.getvalue() == b"the token *** is x\n"
 
 
+def test_a_secret_that_another_one_starts_with_is_blanked_out_whole() -> None:
+    console = Console(io.BytesIO())
+    console.keep_secret(("hunter", "hunter2-and-more"))
+    assert console.redact("hunter2-and-more, hunter") == "***, ***"
+
+
 def test_nothing_follows_the_last_line() -> None:
     stream = io.BytesIO()
     console = Console(stream)

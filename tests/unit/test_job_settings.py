@@ -83,6 +83,8 @@ def test_keys_are_secrets_and_no_part_of_the_repr() -> None:
         ("S3_ENDPOINT", "two words"),
         ("S3_ENDPOINT", "host:port"),
         ("S3_ENDPOINT", "host:99999"),
+        ("S3_ENDPOINT", "[::1"),
+        ("S3_ENDPOINT", "https://[::1"),
         ("S3_ENDPOINT", "ftp://host"),
         ("S3_ENDPOINT", "http://host/path"),
         ("S3_ENDPOINT", "http://user:hunter2@host"),
@@ -104,9 +106,10 @@ def test_a_bad_value_is_refused_by_the_name_of_its_variable(name: str, value: st
     assert "hunter2" not in refused.value.message
 
 
-def test_a_key_with_a_line_break_is_refused_without_showing_it() -> None:
+@pytest.mark.parametrize("broken", ["hunter2\n", "hünter2 hunter2"])
+def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(broken: str) -> None:
     with pytest.raises(SyncError, match="AWS_ACCESS_KEY_ID") as refused:
-        parse_gateway({**ENDPOINT, "AWS_ACCESS_KEY_ID": "hunter2\n", "AWS_SECRET_ACCESS_KEY": "hunter2"})
+        parse_gateway({**ENDPOINT, "AWS_ACCESS_KEY_ID": broken, "AWS_SECRET_ACCESS_KEY": "hunter2"})
     assert "hunter2" not in refused.value.message
 
 
@@ -149,6 +152,7 @@ def test_tf_config_tells_the_place_among_the_workers() -> None:
         '{"cluster":{"worker":["a"]}}',
         '{"cluster":{"worker":["a"]},"task":{"type":"worker","index":1}}',
         '{"cluster":{"worker":["a"]},"task":{"type":"ps","index":0}}',
+        '{"cluster":{"worker":["a"]},"task":{"type":"worker","index":1e999}}',
     ],
 )
 def test_a_tf_config_that_names_no_worker_is_refused(config: str) -> None:

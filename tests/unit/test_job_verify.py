@@ -114,3 +114,9 @@ def test_a_scan_follows_links_but_not_in_circles(tmp_path: Path) -> None:
         find_files(tmp_path)
     assert refused.value.reason is Reason.INPUT_UNREADABLE
     assert {failure.path for failure in refused.value.failures} == {"a/up", "twice/up"}
+
+
+def test_an_input_that_changed_its_size_since_it_was_planned_is_no_match() -> None:
+    found = compare_streams(io.BytesIO(b"longer"), io.BytesIO(b"longer"), 3)
+    assert (found.verdict, found.sha256) == (Verdict.DIFFER, None)
+    assert found.detail == "the input changed during the run: it has 6 bytes and had 3 when it was planned"

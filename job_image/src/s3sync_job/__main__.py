@@ -64,6 +64,11 @@ def run_process(arguments: Sequence[str], environment: Mapping[str, str]) -> int
         settings = parse_settings(build_parser().parse_args(arguments), environment)
     except SyncError as error:
         report = failed(error.reason, error.message, Counts(), time.monotonic() - started)
+    except Exception as error:
+        # A bug. Its text might show a secret, and which those are is not known yet.
+        sys.stderr.write("".join(traceback.format_tb(error.__traceback__)))
+        message = f"s3sync-job failed in a way it does not know ({type(error).__name__}); please report this."
+        report = failed(Reason.INTERNAL_ERROR, message, Counts(), time.monotonic() - started)
     else:
         console.keep_secret(settings.secrets)
         report = replace(_supervise(settings, tally, console, steps, events), step_seconds=dict(steps.seconds))

@@ -23,7 +23,10 @@ class Console:
 
     def keep_secret(self, secrets: tuple[str, ...]) -> None:
         """Blank these out from now on."""
-        self._secrets = tuple(secret for secret in secrets if len(secret) >= MIN_SECRET)
+        # The longest first, lest the end of a secret be left that starts with another one.
+        self._secrets = tuple(
+            sorted((secret for secret in secrets if len(secret) >= MIN_SECRET), key=len, reverse=True)
+        )
 
     def redact(self, text: str) -> str:
         """Return ``text`` without secrets."""

@@ -64,6 +64,8 @@ class ErrorLog:
         if unreadable is not None:
             return SyncError(Reason.INPUT_UNREADABLE, f"{file.path!r} is no longer readable: {unreadable}")
         if not self._transport.owns(error):
+            if isinstance(error, OSError):  # Of the file, where it is none of the client's.
+                return SyncError(Reason.INPUT_UNREADABLE, f"{file.path!r} cannot be read: {error.strerror or error}")
             raise error
         self._transport.probe(self._place)
         url = f"s3://{self._place.bucket}/{file.key}"
@@ -74,7 +76,9 @@ class ErrorLog:
     def _unreadable(self, file: PlannedFile) -> str | None:
         """Return why the local file cannot be read any more, or None if it can."""
         try:
-            with (self._root / file.path).open("rb"):
+            with (self._root / file.path).open("rb") as stream:
+                # A disk that fails may still open files.
+                stream.read(1)
                 return None
         except OSError as error:
             return error.strerror or "it cannot be opened"

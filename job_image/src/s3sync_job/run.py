@@ -13,6 +13,7 @@ from s3sync_job.scan import find_files
 from s3sync_job.session import Session
 from s3sync_job.settings import Settings
 from s3sync_job.steps import Step, Steps
+from s3sync_job.tls import check_tls_files
 
 MAX_SKIPPED_LINES = 1000
 """So many skipped paths are written out one a line."""
@@ -42,6 +43,7 @@ class Run:
     def _sync(self) -> Report:
         with self._session.timed(Step.PLAN):
             plan = self._plan()
+        check_tls_files(self._settings)
         if self._settings.staging is None:
             return DirectSync(self._session, self._clients).run(plan)
         from s3sync_job.atomic import AtomicSync  # noqa: PLC0415 - It imports gRPC.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from s3sync_job.batches import DEFAULT_BYTES, DEFAULT_FILES
 from s3sync_job.compare import Prune
@@ -47,6 +47,7 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _BUCKET = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 _COMMIT = re.compile(r"[0-9a-f]{32}")
 _BRANCH = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_NOT_SENDABLE = "it has white space or a line break at an end, or is not ASCII"
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
@@ -222,8 +223,8 @@ def parse_pachd(address: str, gateway: Gateway, environment: Mapping[str, str]) 
             "--pachd-address", f"{address!r} is not an address", "give host:port, or grpcs://host:port for TLS"
         )
     token = environment.get("PACHYDERM_TOKEN", "")
-    if token != token.strip() or not token.isprintable():
-        raise _invalid("PACHYDERM_TOKEN", "it has white space or a line break at an end", "store the token without")
+    if not _is_sendable(token):
+        raise _invalid("PACHYDERM_TOKEN", _NOT_SENDABLE, "store the token without")
     tls = PACHD_SCHEMES.get(scheme, False)
     return Pachd(
         address=netloc.rstrip("/"),
@@ -361,7 +362,7 @@ def parse_worker(tf_config: str) -> Worker:
     try:
         config: Any = json.loads(tf_config)
         count, kind, index = len(config["cluster"]["worker"]), config["task"]["type"], int(config["task"]["index"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise _invalid(
             "TF_CONFIG",
             f"it cannot be read ({type(error).__name__}: {error})",
@@ -379,7 +380,7 @@ def _endpoint(value: str, https: bool | None) -> str:
             "S3_ENDPOINT", "it is not set", "give the gateway's host:port or URL, e.g. pachd.pachyderm:30600"
         )
     has_scheme = "://" in value
-    url = urlsplit(value if has_scheme else f"{'https' if https else 'http'}://{value}")
+    url = _split(value if has_scheme else f"{'https' if https else 'http'}://{value}")
     if url.username or url.password:
         raise _invalid(
             "S3_ENDPOINT", "it has credentials in it", "give them in AWS_ACCESS_KEY_ID/AWS_SECRET_ACCESS_KEY"
@@ -394,12 +395,20 @@ def _endpoint(value: str, https: bool | None) -> str:
 
 
 def _has_port(netloc: str) -> bool:
-    return urlsplit(f"//{netloc}").port is not None
+    return _split(f"//{netloc}").port is not None
+
+
+def _split(url: str) -> SplitResult:
+    """Return the URL's parts, none where it is not one, as with half of an IPv6 address's brackets."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def _is_endpoint(value: str) -> bool:
     """Tell whether ``value`` is a host, with a port or without, after http:// or https:// or nothing, and no path."""
-    url = urlsplit(value if "://" in value else f"http://{value}")
+    url = _split(value if "://" in value else f"http://{value}")
     try:
         port_fits = url.port is None or url.port > 0
     except ValueError:
@@ -415,11 +424,14 @@ def _keys(environment: Mapping[str, str]) -> tuple[str, str]:
     for name, value, other in zip(names, (access_key, secret_key), reversed(names), strict=True):
         if not value and environment.get(other):
             raise _invalid(name, f"it is not set but {other} is", "set both, or neither where Pachyderm's auth is off")
-        if value != value.strip() or not value.isprintable():
-            raise _invalid(
-                name, "it has white space or a line break at an end", "store the key without, e.g. by printf %s"
-            )
+        if not _is_sendable(value):
+            raise _invalid(name, _NOT_SENDABLE, "store the key without, e.g. by printf %s")
     return access_key or PLACEHOLDER_KEY, secret_key or PLACEHOLDER_KEY
+
+
+def _is_sendable(secret: str) -> bool:
+    """Tell whether a header, or gRPC's metadata, can carry the secret."""
+    return secret == secret.strip() and secret.isprintable() and secret.isascii()
 
 
 def _ca_file(value: str) -> str | None:

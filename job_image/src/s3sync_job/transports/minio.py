@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
+import os
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import certifi
 import minio
@@ -34,14 +34,14 @@ SENT_AT_ONCE = 1024 * 1024
 
 
 class MinioTransport(FilewiseTransport):
-    """Copies with the MinIO client, which is given each file as a map of it: so it sends it without holding it."""
+    """Copies with the MinIO client, which is given each file as a stream: so it sends it without holding it."""
 
     errors = (MinioException, urllib3.exceptions.HTTPError, OSError, ValueError)
 
     def __init__(self, client: GatewayClient, gateway: Gateway, threads: int, largest: int) -> None:
         super().__init__(client, gateway.endpoint, threads)
         scheme, _, netloc = gateway.endpoint.partition("://")
-        self._minio = minio.Minio(
+        self._minio = _StreamingMinio(
             netloc,
             access_key=gateway.access_key,
             secret_key=gateway.secret_key,
@@ -58,13 +58,9 @@ class MinioTransport(FilewiseTransport):
             self._minio.fput_object(place.bucket, file.key, str(source), part_size=part_size)
             return
         with source.open("rb") as stream:
-            # The digest lets Pachyderm refuse what was changed on the way.
-            digest = hashlib.md5(usedforsecurity=False)
-            for piece in pieces_of(stream, HASHED_AT_ONCE):
-                digest.update(piece)
-            headers: dict[str, str | list[str] | tuple[str]] = {"Content-MD5": b64encode(digest.digest()).decode()}
-            # The public call holds all of what it sends in one request; this, which it ends in, takes a map as well.
-            self._minio._put_object(place.bucket, file.key, _mapped(stream.fileno(), file.size), headers)
+            # The public call holds all of what it sends in one request; this, which it ends in, takes a stream as well.
+            body: Any = _FileBody(stream) if file.size else b""
+            self._minio._put_object(place.bucket, file.key, body)
 
     @contextmanager
     def open(self, place: Place, file: PlannedFile) -> Iterator[Reader]:
@@ -85,9 +81,47 @@ class MinioTransport(FilewiseTransport):
         return min(file.size, HASHED_AT_ONCE)
 
 
-def _mapped(descriptor: int, size: int) -> Any:
-    """Return the file as a map, which cannot be empty, or as no bytes."""
-    return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) if size else b""
+class _FileBody:
+    """A file as a request's body, with its digests. (A map of it would end the process where the file is cut short.)"""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+        for piece in pieces_of(stream, HASHED_AT_ONCE):
+            md5.update(piece)
+            sha256.update(piece)
+        self._size = stream.tell()
+        stream.seek(0)
+        # The first lets Pachyderm refuse what was changed on the way, the second is part of the signature.
+        self.headers = {
+            "Content-Length": str(self._size),
+            "Content-MD5": b64encode(md5.digest()).decode(),
+            "x-amz-content-sha256": sha256.hexdigest(),
+        }
+        # From here and back to here, where a request is sent again.
+        self.tell, self.seek = stream.tell, stream.seek
+        self._stream = stream
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, never more than the digests are of; raises OSError where the file has fewer by now."""
+        wanted = min(size, self._size - self._stream.tell())
+        piece = self._stream.read(wanted)
+        if len(piece) < wanted:
+            raise OSError(f"{os.fspath(self._stream.name)} became shorter while it was sent")
+        return piece
+
+
+class _StreamingMinio(minio.Minio):
+    """The MinIO client, which takes the digests of a ``_FileBody`` from it instead of from its bytes."""
+
+    def _build_headers(self, host: str, headers: Any = None, body: Any = None, creds: Any = None) -> Any:
+        if not isinstance(body, _FileBody):
+            return super()._build_headers(host, headers, body, creds)
+        # The date is told with them, and signed.
+        built, date = super()._build_headers(host, headers, None, creds)
+        return {**built, **body.headers}, date
 
 
 def _pool(gateway: Gateway, threads: int, largest: int) -> urllib3.PoolManager:
