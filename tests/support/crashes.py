@@ -53,10 +53,12 @@ class Step(StrEnum):
     CLEAN_UP = "clean up"
 
 
-LONGEST_WAIT = {Step.STAGE: 1.0, Step.VERIFY: 1.2, Step.PUBLISH: 1.2, Step.CLEAN_UP: 1.0}
+WORKERS_STEPS = (Step.STAGE, Step.VERIFY)
+
+LONGEST_WAIT = {Step.STAGE: 1.0, Step.VERIFY: 0.6, Step.PUBLISH: 1.2, Step.CLEAN_UP: 1.0}
 """Seconds after a step was seen to be under way in which the crash comes, at a random moment."""
 
-MOST_AHEAD = 2
+MOST_AHEAD = 4
 """How much more often one step is hit than another."""
 
 
@@ -219,9 +221,11 @@ class Crasher:
             return
         repo, step = self.chance.choice(due)
         self._disturb()
-        at_work = step in (Step.STAGE, Step.VERIFY) and self.chance.random() < 0.8
+        at_work = step in WORKERS_STEPS and self.chance.random() < 0.8
         time.sleep(self.chance.uniform(0, LONGEST_WAIT[step]))
-        step = self.observer.seen[repo].step or step
+        now = self.observer.seen[repo].step
+        # A worker that is still there has not ended its step, whatever the others are at.
+        step = now if now and (now in WORKERS_STEPS or not at_work) else step
         if victim := self._kill_worker(repo) if at_work else self._kill_operator():
             self.kills[victim] += 1
             self.by_step[step] += 1
