@@ -194,6 +194,8 @@ MANIFEST = Manifest(
     verification="Full",
     files=entries(SHARE, frozenset({"in/b"}), {"in/a": "11", "in/b": "22"}),
     delete=("in/gone",),
+    plan="sha256:of-all",
+    tree="sha256:of-what-is-staged",
 )
 
 
@@ -201,6 +203,8 @@ def test_a_manifest_is_read_as_it_was_written() -> None:
     document = json.loads(MANIFEST.dump())
     assert document == {
         "s3syncManifest": 1,
+        "plan": "sha256:of-all",
+        "tree": "sha256:of-what-is-staged",
         "base": "0" * 32,
         "worker": {"index": 0, "count": 2},
         "destination": "/in",
