@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     programs = ensure_clients(sorted({way.needs for way in ways if way.needs}), _say)
     with ExitStack() as stack:
         server = _server(options, stack)
-        section = _section(server, options, list(programs))
+        section = _section(server, list(programs))
         _say(f"{server.kind}, at {server.endpoint}")
         for tree in trees:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="s3sync-bench-")))
@@ -103,14 +103,13 @@ def _server(options: argparse.Namespace, stack: ExitStack) -> Server:
         sys.exit(f"error: --pachd-address {options.pachd_address} does not answer: {error}")
 
 
-def _section(server: Server, options: argparse.Namespace, programs: list[str]) -> Section:
+def _section(server: Server, programs: list[str]) -> Section:
     packages = ("s3sync-job", "tensorflow-io", "minio", "pachyderm-sdk")
     return Section(
         server=server.kind,
         machine=f"{os.cpu_count()} cores ({_processor()}), {_memory_gib()} GiB, server and clients on the same machine",
         versions={**{name: version(name) for name in packages}, **{name: client_version(name) for name in programs}},
         when=datetime.now(UTC).date().isoformat(),
-        limit=options.limit,
         baseline=BASELINE,
         results=[],
     )

@@ -32,7 +32,6 @@ class Section(TypedDict):
     machine: str
     versions: Mapping[str, str]
     when: str
-    limit: float
     baseline: str
     results: list[Result]
 
@@ -67,7 +66,7 @@ def _section(section: Section) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in section["versions"].items())
     facts = (
         f"{section['when']}. {section['machine']}; {_load(section)}. {versions}. "
-        f"Limit of a cell: {section['limit']:g} s. Ratios are to the {section['baseline']} in the same run."
+        f"Ratios are to the {section['baseline']} in the same run."
     )
     trees = dict.fromkeys(result["tree"] for result in section["results"])
     tables = [_table(section, tree) for tree in trees]
@@ -135,7 +134,16 @@ def _memory(result: Result) -> str:
 
 
 def merged(sections: Mapping[str, Section], name: str, section: Section) -> dict[str, Section]:
-    """Return the sections with one replaced; a real Pachyderm's comes first."""
+    """Return the sections with one replaced; a real Pachyderm's comes first.
+
+    Trees that were not run now stay as they were, if all else of the section is the same: a tree's ways are always
+    compared in one run.
+    """
     found = {**sections, name: section}
+    before = sections.get(name)
+    if before and {**before, "results": []} == {**section, "results": []}:
+        now = {result["tree"] for result in section["results"]}
+        kept = [result for result in before["results"] if result["tree"] not in now]
+        found[name] = {**section, "results": [*kept, *section["results"]]}
     order: Sequence[str] = ("real", "standin")
     return {key: found[key] for key in order if key in found}

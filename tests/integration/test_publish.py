@@ -165,7 +165,7 @@ def test_what_a_deleted_sync_had_staged_is_collected(
     name = syncs.apply(**atomic, repo="held", inputPath="tree")
     syncs.wait_reason(name, "TargetBusy")
     staged = f"s3sync-{owner_of(syncs.get(name)['metadata']['uid'])}00000000-w0"
-    pachd.commit(pachd.branch("held", staged), {"/x": b"x"})
+    pachd.commit(pachd.branch("held", staged), {"/x": b"x"}, f"s3sync-job on {staged}: files")
     syncs.kubectl("delete", "ps3", name)
     deadline = time.monotonic() + WAIT_SECONDS
     while staged_branches(pachd, "held"):

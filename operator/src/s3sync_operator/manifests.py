@@ -23,6 +23,7 @@ class Manifest:
             document: Any = json.loads(content)
             self._check(document)
             self._files: list[Any] = document["files"]
+            self.plan = document.get("plan")
             self.deletes = tuple(_below(prefix, key) for key in document["delete"])
         except (ValueError, KeyError, TypeError) as error:
             text = f"a worker left a manifest that cannot be read ({type(error).__name__}: {error})"

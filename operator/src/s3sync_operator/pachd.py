@@ -28,7 +28,7 @@ from s3sync_operator.failures import grpc_error, may_pass
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.pem_files import trusting_context
 from s3sync_operator.publish import CommitSeen
-from s3sync_operator.staging import MANIFEST_PATH, BranchSeen, owner_and_run
+from s3sync_operator.staging import MANIFEST_PATH, BranchSeen, owner_and_run, staged_mark
 from s3sync_operator.tls_relay import relay
 
 THREADS, STREAM_THREADS = 16, 8
@@ -424,6 +424,9 @@ class _Calls:
             for commit in self._list_commits(branch, None, MOST_COMMITS):
                 if time.monotonic() > until:
                     return False
+                # A branch that somebody made of another one's head has that one's commits too.
+                if not commit.description.startswith(staged_mark(branch)):
+                    break
                 self.drop_commit(commit.id)
             head = self._head(branch)
             rest = self._list_commits(branch, None, 2)

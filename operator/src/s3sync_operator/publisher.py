@@ -225,11 +225,17 @@ class Publisher:
     async def _read_all(self, target: Target, reports: tuple[Report, ...], prefix: str) -> Told:
         lines: list[tuple[str, str]] | None = []
         deletes: tuple[str, ...] = ()
+        plans = set()
         for report in reports:
             manifest = await self._read(target, report, prefix)
             deletes += manifest.deletes
+            plans.add(manifest.plan)
             found = manifest.lines()
             lines = None if lines is None or found is None or report.result != "Verified" else lines + found
+        if len(plans) > 1:
+            # Each has shared out other files than the rest, so that one may be nobody's.
+            text = "the input changed while the workers began, so they did not all see the same files"
+            raise TemporarySyncError(Reason.COMMIT_FAILED, text)
         digest = None if lines is None else await asyncio.to_thread(digest_of, lines)
         return Told(digest, deletes)
 

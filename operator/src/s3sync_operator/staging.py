@@ -44,6 +44,11 @@ def staging_branch(run: str) -> str:
     return PREFIX + run
 
 
+def staged_mark(branch: str) -> str:
+    """Return what s3sync-job begins the description of each commit with that it makes on a staging branch."""
+    return f"s3sync-job on {branch}:"
+
+
 def mark(sync: Sync, run: Run) -> str:
     """Return what the description of each of the run's commits on the target begins with."""
     return f"s3sync {sync.namespace}/{sync.name} run {run_id(sync, run)} "
