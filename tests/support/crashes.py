@@ -209,8 +209,8 @@ class Crasher:
 
     @property
     def done(self) -> bool:
-        """Whether there were kills enough."""
-        return self.kills.total() >= self.wanted
+        """Whether there were kills enough, and of each step some."""
+        return self.kills.total() >= self.wanted and min(self.by_step[step] for step in Step) >= self.wanted // 8
 
     def strike(self) -> None:
         """Kill who is at work or the operator, if a sync is at a step that is due: no step is to be hit much more often
