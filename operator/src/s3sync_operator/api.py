@@ -10,22 +10,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    JsonValue,
-    PlainSerializer,
-    ValidationError,
-    model_validator,
-)
-from pydantic.alias_generators import to_camel
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic import ConfigDict, Field, JsonValue, PlainSerializer, ValidationError, model_validator
 
 from s3sync_operator import rules
+from s3sync_operator.models import Model, Text
+from s3sync_operator.pod_fields import PodTemplate, Source
 
 GROUP = "sync.pachyderm.io"
 VERSION = "v1alpha1"
@@ -39,6 +28,9 @@ DEFAULT_PROJECT = "default"
 DEFAULT_INPUT_PATH = "testdata"
 MOST_WORKERS = 256
 MOST_PATTERNS = 64
+DEFAULT_HISTORY, MOST_HISTORY = 5, 50
+ANNOTATION_RUN_REQUESTED = f"{GROUP}/run-requested"
+MOST_SECONDS = 366 * 24 * 3600
 LOG_TAIL_BYTES = 1024
 FAILURES_IN_STATUS = 5
 
@@ -56,14 +48,18 @@ class Phase(StrEnum):
     RETRYING = "Retrying"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
+    QUEUED = "Queued"
+    SUSPENDED = "Suspended"
 
 
 class ConditionType(StrEnum):
-    """The conditions of kstatus; Reconciling and Stalled are present only while True, never both."""
+    """The conditions of kstatus, of which Reconciling and Stalled are present only while True and never both; and
+    Syncing, present while a finished spec is run once more, which leaves Ready as it is."""
 
     READY = "Ready"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
+    SYNCING = "Syncing"
 
 
 class Client(StrEnum):
@@ -96,6 +92,36 @@ class OnInvalidPath(StrEnum):
     SKIP = "Skip"
 
 
+class ConcurrencyPolicy(StrEnum):
+    """What becomes of a run under way when the next one is due: it is let end, or replaced."""
+
+    FORBID = "Forbid"
+    REPLACE = "Replace"
+
+
+class DeletionPolicy(StrEnum):
+    """What becomes of what was synced when the sync is deleted."""
+
+    RETAIN = "Retain"
+    DELETE_BRANCH = "DeleteBranch"
+    DELETE_REPO = "DeleteRepo"
+
+
+class Runner(StrEnum):
+    """Which kind of Kubernetes object runs the job's pods."""
+
+    TFJOB = "TFJob"
+    JOB = "Job"
+
+
+class Trigger(StrEnum):
+    """What began a run: a spec that means something new, its schedule, or a request by annotation."""
+
+    SPEC = "Spec"
+    SCHEDULE = "Schedule"
+    REQUEST = "Request"
+
+
 class Reason(StrEnum):
     """Why a condition is what it is: the reasons of the operator itself; those of a job stand in its report."""
 
@@ -104,6 +130,8 @@ class Reason(StrEnum):
     UNCHANGED = "Unchanged"
     PROGRESSING = "Progressing"
     PROGRESSING_WITH_RETRY = "ProgressingWithRetry"
+    SUSPENDED = "Suspended"
+    QUEUED = "Queued"
     INVALID_SPEC = "InvalidSpec"
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - a reason, not a secret
     SECRET_INVALID = "SecretInvalid"  # noqa: S105 - a reason, not a secret
@@ -138,38 +166,10 @@ class Reason(StrEnum):
     REPORT_MISSING = "ReportMissing"
 
 
-class Model(BaseModel):
-    """A frozen value that is written in camelCase and refuses fields it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
-
-
 class Observed(Model):
     """A value of the status: a newer operator's fields are passed over, so a downgrade runs nothing again."""
 
     model_config = ConfigDict(extra="ignore")
-
-
-class Text:
-    """Annotates a non-empty string of at most `max_length` characters under rules, for model and CRD alike."""
-
-    def __init__(self, max_length: int, *kept: rules.Rule) -> None:
-        self._max_length = max_length
-        self._rules = kept
-
-    def _check(self, value: str) -> str:
-        for rule in self._rules:
-            if not rule.accepts(value):
-                raise ValueError(rule.message)
-        return value
-
-    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        text = core_schema.str_schema(min_length=1, max_length=self._max_length)
-        return core_schema.no_info_after_validator_function(self._check, text)
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        cel = [{"rule": rule.cel, "message": rule.message} for rule in self._rules]
-        return handler(schema) | {"x-kubernetes-validations": cel}
 
 
 RepoName = Annotated[str, Text(63, rules.NAME_CHARACTERS, rules.NOT_RESERVED)]
@@ -183,6 +183,9 @@ Pattern = Annotated[str, Text(512, rules.PATTERN)]
 Patterns = Annotated[tuple[Pattern, ...], Field(max_length=MOST_PATTERNS)]
 Image = Annotated[str, Text(512, rules.IMAGE)]
 SecretName = Annotated[str, Text(253, rules.SECRET_NAME)]
+Schedule = Annotated[str, Text(256, rules.SCHEDULE)]
+TimeZone = Annotated[str, Text(64, rules.TIME_ZONE)]
+Duration = Annotated[str, Text(32, rules.DURATION)]
 
 
 class SecretRef(Model):
@@ -226,6 +229,41 @@ class Prune(Model):
         default=None,
         description="Fail with PruneLimitExceeded, before anything is copied, where more of the destination's files "
         "than these percent would be deleted. 100 where absent.",
+    )
+
+
+class TriggerSpec(Model):
+    """When a finished spec is run once more, besides on request."""
+
+    schedule: Schedule = Field(
+        description="When to run, in the five fields of cron: minute, hour, day of month, month, day of week; or "
+        "@hourly, @daily, @weekly, @monthly, @yearly. Of runs missed while the operator was away, one is made up for."
+    )
+    time_zone: TimeZone | None = Field(
+        default=None, description="Time zone of the schedule by its IANA name, as Europe/Berlin. UTC where absent."
+    )
+    jitter: Duration | None = Field(
+        default=None,
+        description="Spreads the runs of syncs with one schedule: each sync's start later by its own fixed part of "
+        "this time, as 90s, 15m or 1h. Not at all where absent.",
+    )
+
+
+class RunPolicy(Model):
+    """How long and how often a run is tried, and how long its job is kept."""
+
+    backoff_limit: Annotated[int, Field(ge=0, le=1000)] | None = Field(
+        default=None,
+        description="How often a failed attempt is followed by another, each time after a doubled delay. One less than "
+        "the operator's --max-attempts where absent.",
+    )
+    active_deadline_seconds: Annotated[int, Field(ge=1, le=MOST_SECONDS)] | None = Field(
+        default=None, description="Seconds in which an attempt must end. The operator's --run-deadline where absent."
+    )
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=MOST_SECONDS)] | None = Field(
+        default=None,
+        description="Seconds after which the job of a finished run is deleted with its pods. With the sync or the next "
+        "run where absent.",
     )
 
 
@@ -332,6 +370,41 @@ class Spec(Model):
         description="Trust any certificate of the S3 gateway and of pachd; insecure. false where absent.",
     )
 
+    source: Source | None = Field(
+        default=None,
+        description="Volume that is mounted, read-only, at the input path. Where absent, the files are in the image.",
+    )
+    suspend: bool | None = Field(
+        default=None,
+        description="Begin no run while true; a run under way ends as usual. false where absent.",
+    )
+    trigger: TriggerSpec | None = Field(
+        default=None,
+        description="When to run again. Where absent, a spec is run once, and again on request: by the annotation "
+        f"{ANNOTATION_RUN_REQUESTED}, at each new value.",
+    )
+    concurrency_policy: ConcurrencyPolicy | None = Field(
+        default=None,
+        description="What a run that is due does about one that is under way: Forbid lets that end first, Replace "
+        "deletes it. Two runs never write at once. Forbid where absent.",
+    )
+    run_policy: RunPolicy | None = Field(default=None, description="Limits of a run; the operator's where absent.")
+    history_limit: Annotated[int, Field(ge=0, le=MOST_HISTORY)] | None = Field(
+        default=None,
+        description=f"How many finished runs status.history holds. {DEFAULT_HISTORY} where absent.",
+    )
+    deletion_policy: DeletionPolicy | None = Field(
+        default=None,
+        description="What is deleted in Pachyderm when the sync is deleted: nothing (Retain), the branch, or the repo. "
+        "What did not become the sync's own by creation stays. Retain where absent.",
+    )
+    runner: Runner | None = Field(
+        default=None,
+        description="What runs the pods: Kubeflow's TFJob, or a plain Job (batch/v1), which needs no Kubeflow. TFJob "
+        "where absent.",
+    )
+    pod_template: PodTemplate | None = Field(default=None, description="What is particular to the sync's pods.")
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         given = self.model_dump(by_alias=True, exclude_none=True, mode="json")
@@ -403,8 +476,17 @@ class Spec(Model):
             given["prune"] = {"dryRun": False, "maxDeletePercent": 100} | given["prune"]
         if self.filter:
             given["filter"] = {kind: patterns for kind, patterns in given["filter"].items() if patterns}
-        return {name: value for name, value in given.items() if _LATER_DEFAULTS.get(name) != value}
+        return {
+            name: value
+            for name, value in given.items()
+            if name not in _OF_NO_MEANING and _LATER_DEFAULTS.get(name) != value
+        }
 
+
+_OF_NO_MEANING = frozenset(
+    {"suspend", "trigger", "concurrencyPolicy", "runPolicy", "historyLimit", "deletionPolicy"},
+)
+"""Fields that say when and how a run is made, and nothing of what it does: a change of them alone begins none."""
 
 _LATER_DEFAULTS: dict[str, object] = {
     "client": Client.FILE_IO.value,
@@ -413,6 +495,8 @@ _LATER_DEFAULTS: dict[str, object] = {
     "onInvalidPath": OnInvalidPath.FAIL.value,
     "insecureSkipVerify": False,
     "filter": {},
+    "runner": Runner.TFJOB.value,
+    "podTemplate": {},
 }
 
 
@@ -474,6 +558,34 @@ class DryRun(Observed):
     count: int = Field(description="How many would be deleted.")
 
 
+class Progress(Observed):
+    """How far the attempt under way has come, as its workers last told."""
+
+    step: str = Field(description="What the workers are at, as 'copy' or 'verify'.")
+    files: int = Field(description="Files done in this step.")
+    total_files: int = Field(description="Files to do in this step.")
+    bytes: int = Field(description="Their bytes done.")
+    total_bytes: int = Field(description="Their bytes to do.")
+    percent: int = Field(description="Bytes done of all, in percent; by files where there are no bytes.")
+
+
+class PastRun(Observed):
+    """A run that has ended."""
+
+    result: Literal["Succeeded", "Failed"]
+    reason: str
+    trigger: Trigger
+    attempts: int = Field(description="How many attempts it took.")
+    start_time: Time | None = Field(default=None, description="When its last attempt's job was created.")
+    completion_time: Time
+    duration: str | None = None
+    commit: str | None = None
+    files: int | None = None
+    bytes: int | None = None
+    verified: int | None = None
+    failed: int | None = None
+
+
 class Status(Observed):
     """What the operator last saw and decided; all that decides whether to run again stands here."""
 
@@ -512,7 +624,25 @@ class Status(Observed):
     log_tail: str | None = Field(
         default=None, max_length=LOG_TAIL_BYTES, description=f"End of the job's log, at most {LOG_TAIL_BYTES} bytes."
     )
-    conditions: tuple[Condition, ...] = Field(default=(), description="Ready; Reconciling or Stalled only while True.")
+    trigger: Trigger | None = Field(default=None, description="What began the run: Spec, Schedule or Request.")
+    job_name: str | None = Field(
+        default=None, description="Job (batch/v1) of the current or last attempt, where spec.runner is Job."
+    )
+    queue_position: int | None = Field(
+        default=None, description="Place among the syncs that wait for their turn to run, from 1."
+    )
+    progress: Progress | None = Field(default=None, description="How far the attempt under way has come.")
+    last_handled_run_request: str | None = Field(
+        default=None, description=f"Value of the annotation {ANNOTATION_RUN_REQUESTED} that was last acted upon."
+    )
+    last_schedule_time: Time | None = Field(default=None, description="Time of the schedule that was last acted upon.")
+    next_schedule_time: Time | None = Field(default=None, description="When the schedule next begins a run.")
+    last_successful_time: Time | None = Field(default=None, description="When a run last succeeded.")
+    consecutive_failures: int | None = Field(default=None, description="Runs that failed since one succeeded.")
+    history: tuple[PastRun, ...] | None = Field(default=None, description="The last runs that ended, the latest first.")
+    conditions: tuple[Condition, ...] = Field(
+        default=(), description="Ready; Reconciling, Stalled and Syncing only while True."
+    )
 
     def condition(self, kind: ConditionType) -> Condition | None:
         """Return the condition of that type, if present."""

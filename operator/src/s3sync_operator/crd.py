@@ -3,12 +3,13 @@
 `python -m s3sync_operator.crd` prints it as YAML; `make generate` writes it to crd/.
 """
 
+import re
 import sys
 from typing import Any
 
 import yaml
 
-from s3sync_operator import api
+from s3sync_operator import api, models
 
 HEADER = "# Generated from operator/src/s3sync_operator/api.py by `make generate`; do not edit.\n"
 
@@ -26,27 +27,43 @@ PRINTER_COLUMNS = (
     ("Duration", "string", ".status.duration", 1),
 )
 _KEPT = (
-    "type", "format", "description", "enum", "maxLength", "minLength", "maximum", "minimum", "maxItems",
-    "x-kubernetes-validations",
+    "type", "format", "description", "enum", "maxLength", "minLength", "maximum", "minimum", "maxItems", "pattern",
+    "maxProperties", "minProperties", "x-kubernetes-validations", "x-kubernetes-int-or-string",
 )  # fmt: skip
 
 
-def structural(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+def structural(schema: dict[str, Any], definitions: dict[str, Any], inner: bool = False) -> dict[str, Any]:
     """Return pydantic's JSON schema as Kubernetes' structural schema: references inlined, titles and defaults dropped.
 
-    A field that may be absent (`anyOf` with null) keeps the one type it has when present.
+    A field that may be absent (`anyOf` with null) keeps the one type it has when present. What is `inner` to one of
+    Kubernetes' own types goes without descriptions: with them, the definition is too large for `kubectl apply`.
     """
+    of_kubernetes = _is_of_kubernetes(schema)
     schema = _present(_resolve(schema, definitions), definitions)
     found: dict[str, Any] = {key: schema[key] for key in _KEPT if key in schema}
+    if inner:
+        found.pop("description", None)
+    inner = inner or of_kubernetes
     if "const" in schema:
         found |= {"type": "string", "enum": [schema["const"]]}
     if "properties" in schema:
-        found["properties"] = {name: structural(part, definitions) for name, part in schema["properties"].items()}
+        found["properties"] = {
+            name: structural(part, definitions, inner) for name, part in schema["properties"].items()
+        }
     if schema.get("required"):
         found["required"] = sorted(schema["required"])
-    if "items" in schema:
-        found["items"] = structural(schema["items"], definitions)
+    for part in ("items", "additionalProperties"):
+        if isinstance(schema.get(part), dict):
+            found[part] = structural(schema[part], definitions, inner)
+    if "description" in found:
+        # What the client's generator says of its Python classes is of no use to who writes YAML.
+        found["description"] = found["description"].partition("\n\nAttributes:")[0]
     return found
+
+
+def _is_of_kubernetes(schema: dict[str, Any]) -> bool:
+    references = (kind.get("$ref", "") for kind in (schema, *schema.get("anyOf", ())))
+    return any(re.match(r"#/\$defs/(Core)?V[0-9]", reference) for reference in references)
 
 
 def _resolve(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
@@ -62,12 +79,14 @@ def _present(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, A
         return schema
     beside = {key: value for key, value in schema.items() if key != "anyOf"}
     kinds = [kind for kind in schema["anyOf"] if kind.get("type") != "null"]
+    if {kind.get("type") for kind in kinds} == {"integer", "string"}:
+        return {"x-kubernetes-int-or-string": True} | beside
     if len(kinds) != 1:
         raise ValueError(f"a structural schema has one type a field, not {kinds}")
     return _resolve(kinds[0], definitions) | beside
 
 
-def _schema_of(model: type[api.Model]) -> dict[str, Any]:
+def _schema_of(model: type[models.Model]) -> dict[str, Any]:
     schema = model.model_json_schema(by_alias=True)
     found = structural(schema, schema.get("$defs", {}))
     found["description"] = (model.__doc__ or "").strip()

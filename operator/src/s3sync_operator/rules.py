@@ -63,6 +63,7 @@ PATH_ELEMENTS = Rule(
     r"(.*/)?\.{1,2}(/.*)?|.*//.*", "must have no empty, '.' or '..' element between its slashes", forbid=True
 )
 PATH_NOT_ROOT = Rule(r"/", "must name a directory below '/'", forbid=True)
+OBJECT_NAME = Rule(_DNS1123, "must be a name of Kubernetes: lower-case letters, digits, '-' and '.'")
 SECRET_NAME = Rule(_DNS1123, "must be the name of a Secret: lower-case letters, digits, '-' and '.'")
 NOT_STAGING = Rule(
     r"/?\.s3sync(/.*)?", "must not be the folder .s3sync, in which workers keep their manifests", forbid=True
@@ -74,6 +75,40 @@ PATTERN = Rule(r"[^#\n\r][^\n\r]*", "must be one line, a pattern as in .gitignor
 IMAGE = Rule(
     r"[A-Za-z0-9][A-Za-z0-9._/:@-]*", "must be an image reference such as registry.example.com/team/s3sync-job:0.1.0"
 )
+
+SUB_PATH = Rule(
+    r"/.*|(.*/)?\.\.(/.*)?", "must be a relative path without '..': it starts at the volume's top level", forbid=True
+)
+
+
+def _cron_field(number: str, names: str = "") -> str:
+    value = rf"({number}|(?i:{names}))" if names else rf"({number})"
+    item = rf"(\*|{value}(-{value})?)(/[1-9][0-9]{{0,2}})?"
+    return rf"{item}(,{item})*"
+
+
+_CRON = r"[ \t]+".join(
+    (
+        _cron_field("[0-5]?[0-9]"),
+        _cron_field("[01]?[0-9]|2[0-3]"),
+        _cron_field("0?[1-9]|[12][0-9]|3[01]"),
+        _cron_field("0?[1-9]|1[0-2]", "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"),
+        _cron_field("[0-7]", "sun|mon|tue|wed|thu|fri|sat"),
+    )
+)
+SCHEDULE = Rule(
+    rf"{_CRON}|@(hourly|daily|midnight|weekly|monthly|yearly|annually)",
+    "must be cron's five fields, minute hour day-of-month month day-of-week, as '0 3 * * *', or @hourly, @daily, "
+    "@weekly, @monthly or @yearly",
+)
+TIME_ZONE = Rule(
+    r"[A-Za-z]+[A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}", "must be an IANA time zone's name, as Europe/Berlin or UTC"
+)
+DURATION = Rule(
+    r"([0-9]{1,5}h)?([0-9]{1,5}m)?[0-9]{1,5}s|([0-9]{1,5}h)?[0-9]{1,5}m|[0-9]{1,5}h",
+    "must be hours, minutes and seconds, as 1h30m, 15m or 90s",
+)
+ONE_SOURCE = "must name exactly one of persistentVolumeClaim, configMap, secret, hostPath and volume"
 
 
 @dataclass(frozen=True)

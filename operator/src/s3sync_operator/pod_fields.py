@@ -1,0 +1,156 @@
+"""The parts of a spec that become parts of a pod, typed by Kubernetes' own models and so as strict as a pod itself.
+
+Source: kubernetes.aio.client.models, which are made from Kubernetes' OpenAPI document.
+"""
+
+import re
+from typing import Annotated, Any, Self
+
+from kubernetes.aio.client import models as core
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from s3sync_operator import rules
+from s3sync_operator.models import Model, Text
+
+QUANTITY = re.compile(r"[+-]?([0-9]+|[0-9]+\.[0-9]*|\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?")
+MOST_ENTRIES = 64
+
+
+class _Quantity:
+    """A quantity such as 2, "500m" or "1.5Gi", kept as text."""
+
+    def _check(self, value: int | str) -> str:
+        text = str(value)
+        if not QUANTITY.fullmatch(text):
+            raise ValueError(f"'{text}' is not a quantity such as 500m, 2 or 1.5Gi")
+        return text
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        kinds = core_schema.union_schema([core_schema.int_schema(strict=True), core_schema.str_schema(strict=True)])
+        return core_schema.no_info_after_validator_function(self._check, kinds)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"x-kubernetes-int-or-string": True, "pattern": f"^({QUANTITY.pattern})$"}
+
+
+Quantity = Annotated[str, _Quantity()]
+ResourceName = Annotated[str, Text(253, rules.OBJECT_NAME)]
+
+
+class Resources(Model):
+    """What the job's container asks for and may use at most."""
+
+    requests: dict[str, Quantity] | None = Field(default=None, description="What the scheduler sets aside.")
+    limits: dict[str, Quantity] | None = Field(default=None, description="What the container may use at most.")
+
+
+class PodTemplate(Model):
+    """What is particular to the pods of a sync's jobs; what is left out is as the operator sets it."""
+
+    labels: dict[str, str] | None = Field(default=None, description="Labels of the pods, besides the operator's own.")
+    annotations: dict[str, str] | None = Field(
+        default=None, description="Annotations of the pods, besides the operator's own."
+    )
+    service_account_name: ResourceName | None = Field(
+        default=None,
+        description="Service account that the pods run as; its token is not mounted. 'default' where absent.",
+    )
+    image_pull_secrets: Annotated[list[core.V1LocalObjectReference], Field(max_length=MOST_ENTRIES)] | None = Field(
+        default=None, description="Secrets in the sync's namespace with which the image is pulled."
+    )
+    resources: Resources | None = Field(
+        default=None, description="Requests and limits of the job's container; in place of the operator's requests."
+    )
+    node_selector: dict[str, str] | None = Field(default=None, description="Labels that a node must have.")
+    tolerations: Annotated[list[core.V1Toleration], Field(max_length=MOST_ENTRIES)] | None = Field(
+        default=None, description="Taints of nodes that the pods tolerate."
+    )
+    affinity: core.V1Affinity | None = Field(default=None, description="Where the pods are scheduled.")
+    topology_spread_constraints: (
+        Annotated[list[core.V1TopologySpreadConstraint], Field(max_length=MOST_ENTRIES)] | None
+    ) = Field(default=None, description="How the pods of several workers spread over the cluster.")
+    priority_class_name: ResourceName | None = Field(default=None, description="Priority class of the pods.")
+    runtime_class_name: ResourceName | None = Field(default=None, description="Runtime class of the pods.")
+    security_context: core.V1PodSecurityContext | None = Field(
+        default=None,
+        description="Security context of the pods, merged over the operator's, which keeps to the restricted Pod "
+        "Security Standard.",
+    )
+    container_security_context: core.V1SecurityContext | None = Field(
+        default=None, description="Security context of the job's container, merged over the operator's."
+    )
+    env: Annotated[list[core.V1EnvVar], Field(max_length=MOST_ENTRIES)] | None = Field(
+        default=None, description="Environment variables of the job's container; those of the operator win."
+    )
+    volumes: Annotated[list[core.V1Volume], Field(max_length=MOST_ENTRIES)] | None = Field(
+        default=None, description="Volumes of the pods, besides the operator's own."
+    )
+    volume_mounts: Annotated[list[core.V1VolumeMount], Field(max_length=MOST_ENTRIES)] | None = Field(
+        default=None, description="Where these volumes are mounted in the job's container."
+    )
+
+
+class _AnyVolume:
+    """Any volume as a pod has it, without its name: {"csi": {…}}, {"nfs": {…}}, {"ephemeral": {…}}."""
+
+    def _check(self, value: dict[str, Any]) -> dict[str, Any]:
+        if len(value) != 1:
+            raise ValueError("must name exactly one kind of volume, as csi, nfs or image")
+        core.V1Volume.model_validate(value | {"name": "source"})
+        return value
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, core_schema.dict_schema())
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        found = handler.resolve_ref_schema(handler(core.V1Volume.__pydantic_core_schema__))
+        properties = {name: part for name, part in found["properties"].items() if name != "name"}
+        return {"type": "object", "properties": properties, "maxProperties": 1, "minProperties": 1}
+
+
+SOURCES = ("persistentVolumeClaim", "configMap", "secret", "hostPath", "volume")
+
+
+_GIVEN = " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in SOURCES)
+
+
+class Source(Model):
+    """A volume that is mounted, read-only, at the input path; exactly one kind of it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"x-kubernetes-validations": [{"rule": f"{_GIVEN} == 1", "message": rules.ONE_SOURCE}]}
+    )
+
+    persistent_volume_claim: core.V1PersistentVolumeClaimVolumeSource | None = Field(
+        default=None, description="A claim in the sync's namespace."
+    )
+    config_map: core.V1ConfigMapVolumeSource | None = Field(
+        default=None, description="A ConfigMap in the sync's namespace; each key is a file."
+    )
+    secret: core.V1SecretVolumeSource | None = Field(
+        default=None, description="A Secret in the sync's namespace; each key is a file."
+    )
+    host_path: core.V1HostPathVolumeSource | None = Field(
+        default=None, description="A directory of the node; only where the operator runs with --allow-host-path."
+    )
+    volume: Annotated[dict[str, Any], _AnyVolume()] | None = Field(
+        default=None, description="Any other volume, as in a pod's spec but without its name: csi, nfs, image, …"
+    )
+    sub_path: Annotated[str, Text(1024, rules.SUB_PATH)] | None = Field(
+        default=None, description="Directory in the volume that is mounted instead of its top level."
+    )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        given = [name for name in SOURCES if to_camel_field(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(rules.ONE_SOURCE)
+        return self
+
+
+def to_camel_field(model: Model, alias: str) -> object:
+    """Return the value of a field by its name in YAML."""
+    found = next(name for name, field in type(model).model_fields.items() if field.alias == alias)
+    return getattr(model, found)
