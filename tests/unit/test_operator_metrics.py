@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from s3sync_operator.api import Condition, ConditionType, Phase, Reason, Status
-from s3sync_operator.metrics import NO_ANSWER, OTHER, REASONS, ApiRequest, Metrics, Phases, api_request
+from s3sync_operator.metrics import NO_ANSWER, OTHER, PUBLISHES, REASONS, ApiRequest, Metrics, Phases, api_request
 from s3sync_operator.observed import parse_time
 from s3sync_operator.report import JOB_REASONS, Report, find_report
 
@@ -92,6 +92,22 @@ def test_the_next_run_of_a_sync_counts_anew() -> None:
     metrics.status_written(VERIFIED, status(Phase.STARTING, spec_digest="e", run_generation=2), None)
     metrics.status_written(status(Phase.STARTING, spec_digest="e"), VERIFIED, None)
     assert value(metrics, "s3sync_runs_finished_total", result="succeeded", reason="Verified") == 2
+
+
+@pytest.mark.parametrize(
+    ("ended", "result"),
+    [
+        (VERIFIED.model_copy(update={"commit": "c"}), "published"),
+        (status(Phase.SUCCEEDED, Reason.UNCHANGED, commit="c"), "unchanged"),
+        (status(Phase.RETRYING, Reason.TARGET_MOVED), "moved"),
+    ],
+)
+def test_a_publish_counts_where_the_status_that_tells_of_it_is_written(ended: Status, result: str) -> None:
+    metrics = Metrics()
+    metrics.status_written(RUNNING, ended, None)
+    metrics.status_written(ended, ended.model_copy(update={"observed_generation": 2}), None)
+    assert value(metrics, "s3sync_publishes_total", result=result) == 1
+    assert sum(value(metrics, "s3sync_publishes_total", result=item) or 0 for item in PUBLISHES) == 1
 
 
 def test_files_that_a_failed_job_did_not_come_to_are_unfinished() -> None:

@@ -219,6 +219,8 @@ class Metrics:
         reason = _known(after)
         if after.phase != Phase.SUCCEEDED:
             self._failed_attempts.labels(reason).inc()
+        if result := _publish_result(after, reason):
+            self._publishes.labels(result).inc()
         if after.finished:
             self._count_run("succeeded" if after.phase == Phase.SUCCEEDED else "failed", reason, after)
         if report:
@@ -261,9 +263,9 @@ class Metrics:
         self._pachd.labels(operation, result).inc()
         self._pachd_seconds.labels(operation).observe(seconds)
 
-    def published(self, result: str) -> None:
-        """Count what came of a publish: one of PUBLISHES."""
-        self._publishes.labels(result).inc()
+    def dropped_commit(self) -> None:
+        """Count a commit that was to publish and was removed; a next look does not find it again."""
+        self._publishes.labels("dropped").inc()
 
     def collected(self, branches: int) -> None:
         """Count staging branches of dead runs that were removed."""
@@ -295,6 +297,17 @@ def _ended_attempt(status: Status) -> tuple[object, ...] | None:
         return None
     generation = status.observed_generation if status.run_generation is None else status.run_generation
     return (status.spec_digest, generation, status.attempt)
+
+
+def _publish_result(after: Status, reason: str) -> str | None:
+    """Return what came of the attempt's publish, of PUBLISHES, or None where it did not get so far.
+
+    It is told from what was written: a publish whose status was lost is found done at the next look, and is one all the
+    same.
+    """
+    if after.phase == Phase.SUCCEEDED and after.commit:
+        return "unchanged" if reason == Reason.UNCHANGED else "published"
+    return "moved" if reason == Reason.TARGET_MOVED else None
 
 
 def _known(status: Status) -> str:

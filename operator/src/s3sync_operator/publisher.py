@@ -168,7 +168,7 @@ class Publisher:
             case Drop(commit, error):
                 await self._pachd.drop_commit(target, commit)
                 if error:
-                    self._metrics.published("dropped")
+                    self._metrics.dropped_commit()
                     text = f"the commit that was to publish finished with an error and was removed: {error}"
                     return Outcome("Retryable", Reason.COMMIT_FAILED, text)
         return None
@@ -246,12 +246,10 @@ class Publisher:
     async def _ended(self, order: Order, seen: Observation, outcome: Outcome) -> Outcome:
         """Clean up after a run that is published; what cannot be removed now, a sweep will."""
         if outcome.kind != "Succeeded":
-            self._metrics.published("moved" if outcome.reason == Reason.TARGET_MOVED else "dropped")
             return outcome
         if outcome.reason == Reason.UNCHANGED:
             digest = await self._digest(order.target, seen.reports, order.spec.prefix)
             outcome = replace(outcome, digest=digest)
-        self._metrics.published("unchanged" if outcome.reason == Reason.UNCHANGED else "published")
         branch = staging.staging_branch(staging.run_id(order.sync, order.run))
         async with _as_far_as_it_goes(order):
             for index in range(len(seen.reports)):
