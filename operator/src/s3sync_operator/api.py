@@ -676,16 +676,39 @@ def parse_spec(raw: object) -> Spec:
     try:
         return Spec.model_validate(raw)
     except ValidationError as error:
-        raise InvalidSpecError("; ".join(_complaint(item) for item in error.errors())) from error
+        raise InvalidSpecError("; ".join(str(_complaint(item)) for item in error.errors())) from error
 
 
-def _complaint(item: Any) -> str:
+@dataclass(frozen=True)
+class Complaint:
+    """What is wrong with a field, which is named as in YAML from the spec on: ("filter", "include", 0)."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+    def __str__(self) -> str:
+        return f"{'.'.join(('spec', *map(str, self.path)))}: {self.message}"
+
+
+def admission_complaints(raw: object) -> tuple[Complaint, ...]:
+    """Return what the API server would refuse of a `spec` field that was just written.
+
+    It takes no "2" for a number and no "yes" for a boolean, which parse_spec would: what is stored has been admitted.
+    """
+    try:
+        Spec.model_validate_json(json.dumps(raw), strict=True)
+    except ValidationError as error:
+        return tuple(_complaint(item) for item in error.errors())
+    return ()
+
+
+def _complaint(item: Any) -> Complaint:
     said = item["msg"].removeprefix("Value error, ")
-    if not item["loc"]:
-        # A check of the whole spec names its field itself.
-        return f"spec.{said}"
-    where = ".".join(("spec", *(str(part) for part in item["loc"])))
-    return f"{where}: {said}"
+    if item["loc"]:
+        return Complaint(tuple(item["loc"]), said)
+    # A check of the whole spec names its field itself.
+    field, named, message = said.partition(": ")
+    return Complaint((field,), message) if named else Complaint((), said)
 
 
 def parse_status(raw: object) -> Status:
