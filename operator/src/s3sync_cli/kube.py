@@ -1,0 +1,165 @@
+"""All that the command line asks of Kubernetes; what goes wrong becomes one line that says what to do."""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+import yaml
+from kubernetes.aio import client, config
+from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.config.config_exception import ConfigException
+from kubernetes.aio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
+
+from s3sync_cli.errors import CliError, MisusedError, UnavailableError
+from s3sync_cli.options import Access
+from s3sync_operator.api import GROUP, PLURAL, VERSION, Sync
+from s3sync_operator.cluster import KubernetesCluster
+from s3sync_operator.errors import TemporarySyncError
+
+Raw = dict[str, Any]
+LOG_SECONDS = 7 * 24 * 3600
+"""No log is followed for longer: an operator ends a run long before."""
+
+_MERGE_PATCH = "application/merge-patch+json"
+_Result = TypeVar("_Result")
+
+
+def in_cluster(access: Access, work: Callable[["Syncs"], Awaitable[_Result]]) -> _Result:
+    """Return what the work in a cluster returns; raises CliError for all that the cluster or a person can mend."""
+
+    async def working() -> _Result:
+        with _told(access):
+            async with _connected(access) as syncs:
+                return await work(syncs)
+
+    return asyncio.run(working())
+
+
+@contextlib.asynccontextmanager
+async def _connected(access: Access) -> AsyncIterator["Syncs"]:
+    settings = client.Configuration()
+    namespace = await _load(access, settings)
+    async with client.ApiClient(configuration=settings) as api:
+        yield Syncs(api, access, namespace)
+
+
+async def _load(access: Access, settings: client.Configuration) -> str:
+    """Read the kubeconfig, or in a pod without one its service account; return the namespace to work in."""
+    paths = access.kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION
+    if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path):
+        if access.kubeconfig or access.context or not _load_service_account(settings):
+            raise UnavailableError(f"no cluster to work in: there is no kubeconfig {paths}; give one by --kubeconfig")
+        return access.namespace or _own_namespace()
+    try:
+        loader = await config.load_kube_config(
+            config_file=paths, context=access.context, client_configuration=settings, persist_config=False
+        )
+        return str(access.namespace or loader.current_context["context"].get("namespace") or "default")
+    except (ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise UnavailableError(f"the kubeconfig {paths} cannot be used: {error}") from None
+
+
+def _load_service_account(settings: client.Configuration) -> bool:
+    try:
+        config.load_incluster_config(client_configuration=settings)
+    except ConfigException:
+        return False
+    return True
+
+
+def _own_namespace() -> str:
+    with contextlib.suppress(OSError):
+        return Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
+    return "default"
+
+
+@contextlib.contextmanager
+def _told(access: Access) -> Iterator[None]:
+    try:
+        yield
+    except ApiException as error:
+        raise _api_error(error) from None
+    except TemporarySyncError as error:
+        cause = error.__cause__
+        raise (_api_error(cause) if isinstance(cause, ApiException) else CliError(error.message)) from None
+    except TimeoutError:
+        text = f"the API server did not answer within {access.timeout:g} seconds; see --request-timeout"
+        raise UnavailableError(text) from None
+    except aiohttp.ClientError as error:
+        raise UnavailableError(f"the API server cannot be reached: {error}") from None
+
+
+def _api_error(error: ApiException) -> CliError:
+    said = _said(error)
+    if error.status == 401:
+        return UnavailableError("the API server does not know who you are (401); log in, or choose another --context")
+    if error.status == 403:
+        return UnavailableError(f"the API server refuses: {said}")
+    if error.status == 404 and "not found" not in said.replace("page not found", ""):
+        text = "the API server knows no PachydermS3Sync; install its definition: kubectl apply -k crd"
+        return UnavailableError(text)
+    if error.status == 404:
+        return UnavailableError(f"not found: {said}")
+    if error.status in (400, 409, 422):
+        return MisusedError(f"the API server refuses: {said}")
+    return UnavailableError(f"the API server fails ({error.status}): {said}")
+
+
+def _said(error: ApiException) -> str:
+    body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or error.reason)
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(body)["message"])
+    return body.strip()[:300]
+
+
+class Syncs:
+    """The syncs of a cluster, with their pods; `namespace` is the one to work in."""
+
+    def __init__(self, api: client.ApiClient, access: Access, namespace: str) -> None:
+        self.namespace = namespace
+        self._cluster = KubernetesCluster(api, access.timeout)
+        self._custom = client.CustomObjectsApi(api)
+        self._core = client.CoreV1Api(api)
+        self._timeout = access.timeout
+
+    async def get(self, name: str) -> Raw:
+        """Return a sync as stored."""
+        arguments = (GROUP, VERSION, self.namespace, PLURAL, name)
+        return dict(await self._custom.get_namespaced_custom_object(*arguments, _request_timeout=self._timeout))
+
+    async def all(self, everywhere: bool = False) -> list[Raw]:
+        """Return the namespace's syncs, or those of all, by namespace and name."""
+        found = await self._cluster.list_syncs(None if everywhere else self.namespace)
+        return sorted(found, key=lambda item: (item["metadata"]["namespace"], item["metadata"]["name"]))
+
+    async def patch(self, name: str, change: Raw) -> Raw:
+        """Merge a change into a sync, and return the sync."""
+        arguments = (GROUP, VERSION, self.namespace, PLURAL, name, change)
+        return dict(
+            await self._custom.patch_namespaced_custom_object(
+                *arguments, _content_type=_MERGE_PATCH, _request_timeout=self._timeout
+            )
+        )
+
+    async def pods(self, sync: Sync) -> list[Raw]:
+        """Return the pods of a sync's jobs."""
+        return await self._cluster.list_pods(sync)
+
+    async def log(self, pod: str, container: str, follow: bool) -> AsyncIterator[bytes]:
+        """Yield the lines of a container's log; followed, until the container ends."""
+        async with asyncio.timeout(self._timeout):
+            answer = await self._core.read_namespaced_pod_log_without_preload_content(
+                pod, self.namespace, container=container, follow=follow, _request_timeout=LOG_SECONDS
+            )
+        try:
+            if answer.status != 200:
+                raise ApiException(status=answer.status, reason=(await answer.read()).decode(errors="replace"))
+            async for line in answer.content:
+                yield line
+        finally:
+            answer.close()
