@@ -2,6 +2,7 @@
 time, so that rotated ones are picked up."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from s3sync_operator.access import (
     NO_AUTH,
@@ -16,9 +17,16 @@ from s3sync_operator.access import (
     tls_of,
 )
 from s3sync_operator.api import DEFAULT_PROJECT, Client, Reason, Spec, Sync
-from s3sync_operator.cluster import Cluster
 from s3sync_operator.errors import PermanentSyncError, TemporarySyncError
 from s3sync_operator.settings import Settings
+
+
+class Secrets(Protocol):
+    """Where Secrets are read: a cluster, or files."""
+
+    async def get_secret(self, namespace: str, name: str, field: str) -> dict[str, str]:
+        """Return the decoded data of the Secret that a spec's field names; raises TemporarySyncError where it is not
+        there."""
 
 
 @dataclass(frozen=True)
@@ -39,24 +47,24 @@ class Opened:
         return Target(address, spec.project or DEFAULT_PROJECT, spec.repo, self.credentials, self.tls)
 
 
-async def open_sync(cluster: Cluster, sync: Sync, spec: Spec) -> Opened:
+async def open_sync(secrets: Secrets, sync: Sync, spec: Spec) -> Opened:
     """Read the Secrets; raises TemporarySyncError SecretNotFound or SecretInvalid, naming the field."""
-    secret, certificates = await secret_of(cluster, sync, spec), await _certificates(cluster, sync, spec)
+    secret, certificates = await secret_of(secrets, sync, spec), await _certificates(secrets, sync, spec)
     return Opened(_credentials(spec, secret), tls_of(spec, certificates), _filled(secret), _filled(certificates))
 
 
-async def secret_of(cluster: Cluster, sync: Sync, spec: Spec) -> dict[str, str]:
+async def secret_of(secrets: Secrets, sync: Sync, spec: Spec) -> dict[str, str]:
     """Return the decoded data of spec.secretRef's Secret, empty without one."""
     if spec.secret_ref is None:
         return {}
-    return await cluster.get_secret(sync.namespace, spec.secret_ref.name, "spec.secretRef")
+    return await secrets.get_secret(sync.namespace, spec.secret_ref.name, "spec.secretRef")
 
 
-async def _certificates(cluster: Cluster, sync: Sync, spec: Spec) -> dict[str, str]:
+async def _certificates(secrets: Secrets, sync: Sync, spec: Spec) -> dict[str, str]:
     if spec.cert_secret_ref is None:
         return {}
     name = spec.cert_secret_ref.name
-    found = await cluster.get_secret(sync.namespace, name, "spec.certSecretRef")
+    found = await secrets.get_secret(sync.namespace, name, "spec.certSecretRef")
     if problem := certificate_problem(found):
         raise TemporarySyncError(Reason.SECRET_INVALID, f"Secret '{name}' of spec.certSecretRef: {problem}")
     if spec.effective_client is Client.FILE_IO and found.get(PRIVATE_KEY):
