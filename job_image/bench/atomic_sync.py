@@ -17,19 +17,16 @@ from measuring import Measured, run
 from server import BRANCH, Server
 from trees import FOLDER
 
+from s3sync_cli.staged_run import stage_and_publish
 from s3sync_operator.access import Credentials, Target
 from s3sync_operator.api import Spec, Status, Sync
 from s3sync_operator.desired import Run, Staging
 from s3sync_operator.metrics import Metrics
-from s3sync_operator.observed import observe
 from s3sync_operator.pachd import GrpcPachd
 from s3sync_operator.publisher import Order, Publisher
-from s3sync_operator.status import Outcome
 
 COMMAND = str(Path(sys.executable).parent / "s3sync-job")
 GRPC_SECONDS = 30
-POD = "bench-worker-0"
-NOW = "2026-01-01T00:00:00Z"
 
 
 def sync(
@@ -43,23 +40,16 @@ async def _sync(server: Server, order: Order, folder: Path, variables: Mapping[s
     metrics = Metrics()
     publisher = Publisher(GrpcPachd(GRPC_SECONDS, metrics), metrics)
     started = time.monotonic()
-    staging, _ = await publisher.prepare(order)
-    copied = await asyncio.to_thread(run, _command(order, staging), folder, _variables(server, variables), limit)
-    if copied.code != 0:
-        return replace(copied, seconds=time.monotonic() - started)
-    outcome = await _publish(publisher, order, copied.output, started + limit)
+
+    async def stage(staging: Staging) -> Measured:
+        return await asyncio.to_thread(run, _command(order, staging), folder, _variables(server, variables), limit)
+
+    copied, outcome = await stage_and_publish(publisher, order, stage, limit)
     seconds = time.monotonic() - started
+    if outcome is None:
+        return replace(copied, seconds=seconds)
     code = {"Succeeded": 0, "Running": None}.get(outcome.kind, 1)
     return replace(copied, code=code, seconds=seconds, output=f"{copied.output}\n{outcome.message}")
-
-
-async def _publish(publisher: Publisher, order: Order, output: str, until: float) -> Outcome:
-    pod = {"metadata": {"name": POD, "creationTimestamp": NOW}}
-    seen = observe(None, [pod], {POD: output})
-    outcome = await publisher.publish(order, seen)
-    while outcome.kind == "Running" and time.monotonic() < until:
-        outcome = await publisher.publish(order, seen)
-    return outcome
 
 
 def _order(server: Server, repo: str, client: str, verify: str) -> Order:

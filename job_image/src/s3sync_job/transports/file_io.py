@@ -11,12 +11,15 @@ from typing import Any
 from s3sync_job.gateway import GatewayClient
 from s3sync_job.outcome import Reason, SyncError
 from s3sync_job.plan import PlannedFile
-from s3sync_job.reading import Reader
+from s3sync_job.reading import Reader, pieces_of
 from s3sync_job.settings import Gateway, plugin_environment
 from s3sync_job.staged_uploads import STAGING_FOLDER
 from s3sync_job.tensorflow_io_loader import load_file_io
 from s3sync_job.transports import Place
 from s3sync_job.transports.filewise import STREAMED_FROM, FilewiseTransport
+
+WRITTEN_AT_ONCE = 1024 * 1024
+"""Bytes given to the plugin at a time, which it collects in a file of its own."""
 
 
 def make_file_io(client: GatewayClient, gateway: Gateway, threads: int, largest: int) -> FileIoTransport:
@@ -39,7 +42,7 @@ def make_file_io(client: GatewayClient, gateway: Gateway, threads: int, largest:
 class FileIoTransport(FilewiseTransport):
     """Copies with ``file_io``; large files are read back by another client, in one streamed GET.
 
-    TensorFlow reads by ranges, with a HEAD each, and on Pachyderm each of these costs like the whole file.
+    TensorFlow reads by ranges, and on Pachyderm each of these costs like the whole file.
     """
 
     def __init__(self, client: GatewayClient, endpoint: str, threads: int, file_io: Any, errors: Any) -> None:
@@ -49,8 +52,18 @@ class FileIoTransport(FilewiseTransport):
         self.errors = (errors.OpError, *client.stream_errors)
 
     def put(self, place: Place, source: Path, file: PlannedFile) -> None:
-        """Copy a local file over the file's key."""
-        self._file_io.copy(str(source), _url(place, file), True)
+        """Copy a local file over the file's key, in one request.
+
+        ``file_io.copy`` asks with a HEAD and a listing first what is there, which in an open commit of Pachyderm costs
+        more than the PUT. It is left what has no bytes: a writer that wrote nothing makes no file.
+        """
+        url = _url(place, file)
+        if not file.size:
+            self._file_io.copy(str(source), url, True)
+            return
+        with source.open("rb") as stream, closing(self._file_io.FileIO(url, "wb")) as writer:
+            for piece in pieces_of(stream, WRITTEN_AT_ONCE):
+                writer.write(piece)
 
     def open(self, place: Place, file: PlannedFile) -> AbstractContextManager[Reader]:
         """Open the file, in one request where its size allows, else as one stream."""
@@ -62,8 +75,7 @@ class FileIoTransport(FilewiseTransport):
     def _open_whole(self, place: Place, file: PlannedFile) -> Iterator[Reader]:
         """Open the file by ``file_io`` with a buffer that it fits in, and one byte more that would show a longer one.
 
-        FileIO's own buffer of 512 KiB costs a HEAD and a GET each time; TensorFlow has no public way to ask for a
-        larger one.
+        FileIO's own buffer of 512 KiB costs a GET each time; TensorFlow has no public way to ask for a larger one.
         """
         url = _url(place, file)
         with closing(self._file_io.FileIO(url, "rb")) as reader:
