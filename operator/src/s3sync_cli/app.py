@@ -28,6 +28,8 @@ COMMANDS: Mapping[str, Entry] = {
     "suspend": Entry("requests:suspend", "Begin no more runs of a sync."),
     "resume": Entry("requests:resume", "Let a suspended sync run again."),
     "validate": Entry("validate:validate", "Check syncs in files as admission would, offline."),
+    "render": Entry("render:render", "Show the TFJob or Job that a sync would run as."),
+    "run": Entry("run:run", "Run a sync on this machine, without a cluster."),
     "completion": Entry("completion:completion", "Print a script that completes commands and names."),
 }
 

@@ -44,6 +44,14 @@ address: Decorator = click.option(
     type=Kept("address", rules.PACHD_ADDRESS, empty=True),
     help="The operator's setting of that name; '' says that it has none.",
 )
+namespace_here: Decorator = click.option(
+    "-n",
+    "--namespace",
+    metavar="NAMESPACE",
+    default="default",
+    show_default=True,
+    help="The namespace of syncs that name none.",
+)
 
 
 @dataclass(frozen=True)
