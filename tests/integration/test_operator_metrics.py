@@ -49,8 +49,12 @@ def test_a_sync_and_a_failure_show_in_the_metrics(syncs: Syncs, operator: Operat
     assert told("queue_wait_seconds_count") == told("reconcile_duration_seconds_count") > 0
     wait_until(lambda: told("last_successful_resync_timestamp_seconds") > time.time() - WAIT_SECONDS, "no resync")
 
+    names = {"sync_namespace": syncs.namespace}
+    assert told("sync_stalled", sync=bad, **names) == 1
+    assert told("sync_stalled", sync=good, **names) == 0
+    assert told("sync_last_success_timestamp_seconds", sync=good, **names) > time.time() - WAIT_SECONDS
     scraped = str(operator.samples())
-    assert [text for text in (good, bad, syncs.namespace, secret, syncs.endpoint) if text in scraped] == []
+    assert [text for text in (secret, syncs.endpoint) if text in scraped] == []
 
     # After a restart what has ended is shown, and not counted again.
     operator.stop()
@@ -66,6 +70,7 @@ def test_a_deleted_sync_is_not_shown_any_more(syncs: Syncs, operator: OperatorPr
     wait_until(lambda: operator.sample("s3sync_syncs", phase="Succeeded") == 1, "the sync is not shown")
     syncs.kubectl("delete", "ps3", name)
     wait_until(lambda: operator.sample("s3sync_syncs", phase="Succeeded") == 0, "the sync is still shown")
+    assert name not in str(operator.samples())
 
 
 def test_it_is_ready_once_the_watch_has_delivered_what_there_was(syncs: Syncs, operator: OperatorProcess) -> None:

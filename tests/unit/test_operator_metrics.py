@@ -9,9 +9,10 @@ import pytest
 from prometheus_client import generate_latest
 
 from s3sync_operator.api import Condition, ConditionType, Phase, Reason, Status
-from s3sync_operator.metrics import NO_ANSWER, OTHER, PUBLISHES, REASONS, ApiRequest, Metrics, Phases, api_request
+from s3sync_operator.metrics import NO_ANSWER, OTHER, PUBLISHES, REASONS, ApiRequest, Metrics, api_request
 from s3sync_operator.observed import parse_time
 from s3sync_operator.report import JOB_REASONS, Report, find_report
+from tests.support.objects import sync_object
 
 REPORTS = Path(__file__).parent.parent / "golden" / "report"
 NOON = parse_time("2026-11-24T12:00:00Z")
@@ -181,20 +182,61 @@ def test_requests_without_an_answer_are_counted_too() -> None:
     assert value(metrics, "s3sync_kubernetes_request_duration_seconds_count", verb="create", resource="tfjobs") == 2
 
 
+def known(name: str, version: str = "7", phase: str | None = None, **status: Any) -> dict[str, Any]:
+    raw = sync_object(name, status=({"phase": phase} if phase else {}) | status)
+    raw["metadata"] |= {"uid": name, "resourceVersion": version}
+    return raw
+
+
+def of_sync(metrics: Metrics, name: str, sync: str) -> float | None:
+    return value(metrics, f"s3sync_sync_{name}", sync_namespace="kubeflow", sync=sync)
+
+
 def test_every_phase_has_its_number_of_syncs_and_a_sync_without_status_is_pending() -> None:
-    metrics, phases = Metrics(), Phases()
-    for uid, phase in (("a", "Running"), ("b", "Running"), ("c", None), ("d", "FromTheFuture")):
-        phases.note(uid, "7", phase)
-    metrics.set_phases(phases.values())
+    metrics = Metrics()
+    for name, phase in (("a", "Running"), ("b", "Running"), ("c", None), ("d", "FromTheFuture")):
+        metrics.syncs.note(known(name, phase=phase))
     assert value(metrics, "s3sync_syncs", phase="Running") == 2
     assert value(metrics, "s3sync_syncs", phase="Pending") == 2
     assert value(metrics, "s3sync_syncs", phase="Failed") == 0
 
 
 def test_a_listing_older_than_the_watch_does_not_turn_a_phase_back() -> None:
-    phases = Phases()
-    phases.note("a", "9", "Succeeded")
-    phases.note("a", "8", "Running")
-    assert phases.values() == [Phase.SUCCEEDED]
-    phases.forget(["a"])
-    assert phases.values() == []
+    metrics = Metrics()
+    metrics.syncs.note(known("a", "10", "Succeeded"))
+    metrics.syncs.note(known("a", "9", "Running"))
+    assert value(metrics, "s3sync_syncs", phase="Succeeded") == 1
+    assert value(metrics, "s3sync_syncs", phase="Running") == 0
+
+
+def test_a_sync_is_shown_by_name_and_its_series_go_with_it() -> None:
+    metrics = Metrics()
+    stalled: dict[str, Any] = {
+        "conditions": [{"type": "Stalled", "status": "True"}],
+        "lastScheduleTime": "2026-11-24T12:00:00Z",
+    }
+    metrics.syncs.note(known("a", phase="Failed", lastSuccessfulTime="2026-11-24T11:00:00Z", **stalled))
+    assert of_sync(metrics, "stalled", "a") == 1
+    assert of_sync(metrics, "last_schedule_timestamp_seconds", "a") == NOON.timestamp()
+    assert of_sync(metrics, "last_success_timestamp_seconds", "a") == NOON.timestamp() - 3600
+    metrics.syncs.forget(["a"])
+    assert of_sync(metrics, "stalled", "a") is None
+
+
+def test_a_success_that_an_older_version_told_of_is_shown_and_what_never_was_is_not() -> None:
+    metrics = Metrics()
+    metrics.syncs.note(known("a", phase="Succeeded", completionTime="2026-11-24T12:00:00Z"))
+    metrics.syncs.note(known("b", phase="Failed", completionTime="2026-11-24T12:00:00Z"))
+    metrics.syncs.note(known("c", phase="Succeeded", completionTime="no time"))
+    found = [of_sync(metrics, "last_success_timestamp_seconds", name) for name in "abc"]
+    assert found == [NOON.timestamp(), None, None]
+    assert of_sync(metrics, "stalled", "b") == 0
+
+
+def test_no_more_syncs_are_shown_by_name_than_the_settings_allow() -> None:
+    metrics = Metrics(named_syncs=2)
+    for name in ("c", "a", "b"):
+        metrics.syncs.note(known(name))
+    assert [of_sync(metrics, "stalled", name) for name in "abc"] == [0, 0, None]
+    assert value(metrics, "s3sync_syncs_not_named") == 1
+    assert value(metrics, "s3sync_syncs", phase="Pending") == 3

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 async def run(settings: Settings) -> None:
     """Run kopf with this operator's handlers until it is told to stop."""
-    metrics, endpoints = Metrics(), Endpoints()
+    metrics, endpoints = Metrics(settings.metrics_syncs), Endpoints()
     # Connected once and before kopf starts: without a cluster nothing starts, and the client library leaves a private
     # key in a temporary file where a kubeconfig is loaded twice.
     api = await connect(metrics)

@@ -46,7 +46,7 @@ async def start(settings: kopf.OperatorSettings, memo: Any, **_: object) -> None
     """Configure kopf's watches and start the service; `__main__` gives `memo.settings`, `memo.metrics`, `memo.api`."""
     own = memo.get("settings") or read_settings()
     configure(settings, own)
-    memo.metrics = memo.get("metrics") or Metrics()
+    memo.metrics = memo.get("metrics") or Metrics(own.metrics_syncs)
     memo.service = await Service.start(own, memo.get("api") or await connect(memo.metrics), memo.metrics)
 
 

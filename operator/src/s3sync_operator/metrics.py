@@ -1,12 +1,16 @@
 """Pure: what the operator counts, and the names it counts under; `/metrics` shows them.
 
-No label holds the name of anything that users make, so the number of series is bounded. Counters start at zero with
-the process, as Prometheus expects; a run is counted where the status that ends it has been written.
+The number of series is bounded: only the few gauges named `s3sync_sync_…` have syncs' names for labels, of as many
+syncs as the settings allow, and a sync that is gone takes its series along. Counters start at zero with the process, as
+Prometheus expects; a run is counted where the status that ends it has been written.
 """
 
+import contextlib
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
@@ -18,6 +22,8 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from s3sync_operator import __version__
 from s3sync_operator.api import ConditionType, Phase, Reason, Status
@@ -32,6 +38,9 @@ OTHER = "Other"
 REASONS = frozenset(Reason) | JOB_REASONS
 NO_ANSWER = "none"
 """Stands for an HTTP status where no answer came."""
+
+NAMED_SYNCS = 1000
+"""So many syncs are shown by name where the settings do not say otherwise."""
 
 PUBLISHES = ("published", "unchanged", "moved", "dropped")
 
@@ -53,7 +62,7 @@ class Metrics:
     Counters are made with every value of their labels that is known beforehand, so that `rate()` sees the first count.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, named_syncs: int = NAMED_SYNCS) -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
@@ -67,10 +76,8 @@ class Metrics:
             "When all syncs of all served namespaces were last listed and compared with what the watch delivered.",
             registry=registry,
         )
-        self._syncs = Gauge(
-            "s3sync_syncs", "Syncs by phase; Pending are also those without a status.", ["phase"], registry=registry
-        )
-        self.set_phases(())
+        self.syncs = KnownSyncs(named_syncs)
+        registry.register(self.syncs)
 
     def _make_queue(self, registry: CollectorRegistry) -> None:
         self._reconciles = Counter(
@@ -271,12 +278,6 @@ class Metrics:
         """Count staging branches of dead runs that were removed."""
         self._collected.inc(branches)
 
-    def set_phases(self, phases: Iterable[Phase]) -> None:
-        """Show how many syncs are in each phase."""
-        counted = list(phases)
-        for phase in Phase:
-            self._syncs.labels(phase.value).set(counted.count(phase))
-
 
 _GOOD = frozenset({Reason.VERIFIED.value, Reason.COPIED.value, Reason.UNCHANGED.value})
 _NO_FAILURES = _GOOD | {Reason.PROGRESSING, Reason.PROGRESSING_WITH_RETRY}
@@ -315,29 +316,111 @@ def _known(status: Status) -> str:
     return ready.reason if ready and ready.reason in REASONS else OTHER
 
 
-class Phases:
-    """The phase of every sync, as the watch delivers it and each listing sets it right."""
+@dataclass(frozen=True)
+class KnownSync:
+    """What is shown of a sync; times are seconds since 1970."""
 
-    def __init__(self) -> None:
-        self._phases: dict[str, tuple[int, Phase]] = {}
+    namespace: str
+    name: str
+    version: int
+    phase: Phase
+    stalled: bool
+    last_success: float | None
+    last_schedule: float | None
 
-    def note(self, uid: str, version: str, phase: object) -> None:
-        """Take note of a sync's `status.phase`; an older version than the one known tells nothing new."""
-        known = next((item for item in Phase if item == phase), Phase.PENDING)
-        self._phases[uid] = max(self._phases.get(uid, (0, known)), (int(version), known), key=lambda item: item[0])
+    @classmethod
+    def of(cls, raw: dict[str, Any]) -> "KnownSync":
+        """Return what is shown of a sync as the API server sends it."""
+        metadata, status = raw["metadata"], raw.get("status") or {}
+        phase = next((item for item in Phase if item == status.get("phase")), Phase.PENDING)
+        conditions = status.get("conditions") or ()
+        # Versions before lastSuccessfulTime told of the last run alone.
+        ended = status.get("completionTime") if phase == Phase.SUCCEEDED else None
+        return cls(
+            metadata["namespace"],
+            metadata["name"],
+            int(metadata["resourceVersion"]),
+            phase,
+            any(item.get("type") == ConditionType.STALLED and item.get("status") == "True" for item in conditions),
+            _seconds(status.get("lastSuccessfulTime") or ended),
+            _seconds(status.get("lastScheduleTime")),
+        )
+
+
+def _seconds(moment: object) -> float | None:
+    with contextlib.suppress(ValueError):
+        return datetime.fromisoformat(moment).timestamp() if isinstance(moment, str) else None
+    return None
+
+
+class KnownSyncs(Collector):
+    """Every sync, as the watch delivers it and each listing sets it right; it is read at each scrape.
+
+    At most `named` syncs are shown by name, the first by namespace and name, lest a cluster with very many of them
+    burdens Prometheus; how many are not is shown too.
+    """
+
+    def __init__(self, named: int) -> None:
+        self._named = named
+        self._syncs: dict[str, KnownSync] = {}
+
+    def note(self, raw: dict[str, Any]) -> None:
+        """Take note of a sync; an older version than the one known tells nothing new."""
+        uid, seen = raw["metadata"]["uid"], KnownSync.of(raw)
+        known = self._syncs.get(uid)
+        if known is None or known.version <= seen.version:
+            self._syncs[uid] = seen
 
     def forget(self, uids: Iterable[str]) -> None:
         """Take note that syncs are gone."""
         for uid in uids:
-            self._phases.pop(uid, None)
+            self._syncs.pop(uid, None)
 
     def known(self) -> frozenset[str]:
         """Return the uids of the syncs that are known."""
-        return frozenset(self._phases)
+        return frozenset(self._syncs)
 
-    def values(self) -> list[Phase]:
-        """Return the phases, one a sync."""
-        return [phase for _, phase in self._phases.values()]
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Return the gauges as they are now."""
+        syncs = sorted(self._syncs.values(), key=lambda sync: (sync.namespace, sync.name))
+        yield _by_phase(syncs)
+        yield GaugeMetricFamily(
+            "s3sync_syncs_not_named",
+            "Syncs that are not among those shown by name (--metrics-syncs).",
+            max(0, len(syncs) - self._named),
+        )
+        named = syncs[: self._named]
+        yield _by_name(
+            "stalled", "Whether a sync has failed for good (1), and needs somebody to mend it.",
+            ((sync, float(sync.stalled)) for sync in named),
+        )  # fmt: skip
+        yield _by_name(
+            "last_success_timestamp_seconds", "When a sync's last successful run ended.",
+            ((sync, sync.last_success) for sync in named),
+        )  # fmt: skip
+        yield _by_name(
+            "last_schedule_timestamp_seconds", "The time of its schedule for which a sync was last run.",
+            ((sync, sync.last_schedule) for sync in named),
+        )  # fmt: skip
+
+
+def _by_phase(syncs: list[KnownSync]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(
+        "s3sync_syncs", "Syncs by phase; Pending are also those without a status.", labels=["phase"]
+    )
+    phases = [sync.phase for sync in syncs]
+    for phase in Phase:
+        family.add_metric([phase.value], phases.count(phase))
+    return family
+
+
+def _by_name(name: str, text: str, values: Iterable[tuple[KnownSync, float | None]]) -> GaugeMetricFamily:
+    # Prometheus names the namespace of the pod that it scrapes `namespace`, and would rename one of ours.
+    family = GaugeMetricFamily(f"s3sync_sync_{name}", text, labels=["sync_namespace", "sync"])
+    for sync, value in values:
+        if value is not None:
+            family.add_metric([sync.namespace, sync.name], value)
+    return family
 
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}

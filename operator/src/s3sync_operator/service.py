@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -18,7 +18,7 @@ from s3sync_operator.collector import Collector
 from s3sync_operator.desired import ANNOTATION_SYNC
 from s3sync_operator.errors import PermanentSyncError
 from s3sync_operator.freshness import Freshness
-from s3sync_operator.metrics import Metrics, Phases
+from s3sync_operator.metrics import Metrics
 from s3sync_operator.opening import open_sync
 from s3sync_operator.pachd import GrpcPachd
 from s3sync_operator.pachyderm import S3Gateway
@@ -50,7 +50,6 @@ class Service:
     freshness: Freshness
     settings: Settings
     metrics: Metrics
-    phases: Phases = field(default_factory=Phases)
     background: tuple[asyncio.Task[None], ...] = ()
 
     @classmethod
@@ -88,16 +87,11 @@ class Service:
         metadata = raw["metadata"]
         self.freshness.delivered(metadata["uid"], metadata["resourceVersion"], deleted=kind == "DELETED")
         if kind == "DELETED":
-            self.phases.forget([metadata["uid"]])
+            self.metrics.syncs.forget([metadata["uid"]])
             self.collector.bury(parse_sync(raw))
         else:
-            self._note_phase(raw)
+            self.metrics.syncs.note(raw)
             self.queue.add((metadata["namespace"], metadata["name"]))
-        self.metrics.set_phases(self.phases.values())
-
-    def _note_phase(self, raw: dict[str, Any]) -> None:
-        metadata = raw["metadata"]
-        self.phases.note(metadata["uid"], metadata["resourceVersion"], raw.get("status", {}).get("phase"))
 
     def child_changed(self, raw: dict[str, Any]) -> None:
         """Take an event of a TFJob or a pod: the sync it belongs to is named in its annotation."""
@@ -160,7 +154,7 @@ class Service:
         """Return all syncs, or None where no namespace could be listed: one without rights must not take the others
         down with it."""
         found: list[dict[str, Any]] = []
-        known, refused = self.phases.known(), 0
+        known, refused = self.metrics.syncs.known(), 0
         namespaces = self.settings.namespaces or (None,)
         for namespace in namespaces:
             try:
@@ -175,10 +169,9 @@ class Service:
         return found
 
     def _listed_all(self, known: frozenset[str], found: list[dict[str, Any]]) -> None:
-        self.phases.forget(known - {item["metadata"]["uid"] for item in found})
+        self.metrics.syncs.forget(known - {item["metadata"]["uid"] for item in found})
         for item in found:
-            self._note_phase(item)
-        self.metrics.set_phases(self.phases.values())
+            self.metrics.syncs.note(item)
         self.metrics.last_resync.set_to_current_time()
 
     async def _resync(self) -> None:

@@ -47,6 +47,10 @@ class Settings:
         default=172800,
         metadata={"help": "seconds after which staging branches of no sync that this operator knows are removed"},
     )
+    deletion_deadline: int = field(
+        default=3600,
+        metadata={"help": "seconds after which a deleted sync goes, whatever of its deletionPolicy is not done"},
+    )
     # Seen: s3sync-job peaks at 535 MB with 1,000 small files and one of 200 MB, most of it TensorFlow itself. There are
     # no limits: what a job needs depends on its files, and it should not die of a guess.
     job_memory_request: str = field(
@@ -69,6 +73,9 @@ class Settings:
     )
     metrics_address: str = field(
         default="0.0.0.0:8081", metadata={"help": "host:port of /metrics, for Prometheus; empty serves none"}
+    )
+    metrics_syncs: int = field(
+        default=1000, metadata={"help": "syncs that /metrics shows by name, most; beyond it they are only counted"}
     )
     log_format: str = field(default="plain", metadata={"help": "plain, full or json"})
     log_level: str = field(default="info", metadata={"help": "debug, info, warning or error"})
