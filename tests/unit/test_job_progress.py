@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from s3sync_job.console import Console
 from s3sync_job.parallel import ByteBudget, StalledError, unordered
-from s3sync_job.progress import PlainProgress, Tally, progress_line
+from s3sync_job.progress import PlainProgress, Tally, machine_line, progress_line
 from s3sync_job.report import Counts
 
 COUNTS = Counts(
@@ -36,7 +39,22 @@ def test_nothing_is_shown_before_the_first_file() -> None:
     tally.enter("copied")
     tally.copied(10)
     progress.show()
-    assert [line.split(" MB,")[0] for line in lines] == ["copied 1/2 files, 0.0/0.0"]
+    assert lines[0].startswith("copied 1/2 files, 0.0/0.0 MB,")
+    assert [json.loads(line)["files"] for line in lines[1:]] == [1]
+
+
+SAMPLES = Path(__file__).parent.parent / "golden" / "progress"
+
+
+@pytest.mark.parametrize(("phase", "sample"), [("copied", "copy.json"), ("verified", "verify.json")])
+def test_the_operator_is_told_by_a_line_of_json_as_the_samples_have_it(phase: str, sample: str) -> None:
+    counts = replace(COUNTS, unchanged_files=30, unchanged_bytes=300_000, verified_bytes=70_000)
+    assert machine_line(phase, counts) == (SAMPLES / sample).read_text().strip()
+
+
+def test_no_more_is_done_than_there_was_to_do_though_a_file_failed_after_it_was_found_unchanged() -> None:
+    told = json.loads(machine_line("verified", Counts(total_files=2, verified_files=2, unchanged_files=1)))
+    assert told["files"] == told["totalFiles"] == 2
 
 
 def test_a_tally_counts_from_many_threads() -> None:

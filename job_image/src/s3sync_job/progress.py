@@ -1,7 +1,8 @@
-"""Counts what is done and shows it: plain lines in a log, a bar on a terminal."""
+"""Counts what is done and shows it: plain lines in a log, for people and for the operator; a bar on a terminal."""
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import time
@@ -96,7 +97,7 @@ class Progress(Protocol):
 
 
 class PlainProgress:
-    """Writes a line every few seconds, for a log."""
+    """Writes two lines every few seconds, for a log: one for people, one for the operator."""
 
     interval = LINE_SECONDS
 
@@ -106,10 +107,11 @@ class PlainProgress:
         self._pace = _Pace()
 
     def show(self) -> None:
-        """Write a line unless nothing has begun."""
+        """Write the lines unless nothing has begun."""
         phase, counts = self._tally.snapshot()
         if phase:
             self._write(progress_line(phase, counts, self._pace.seconds_in(phase)))
+            self._write(machine_line(phase, counts))
 
     def close(self) -> None:
         """Nothing is left to do: each line stood for itself."""
@@ -176,3 +178,20 @@ def progress_line(phase: str, counts: Counts, seconds: float) -> str:
     rate = size / 1e6 / seconds if seconds > 0 else 0.0
     total = counts.total_bytes / 1e6
     return f"{phase} {files}/{counts.total_files} files, {size / 1e6:.1f}/{total:.1f} MB, {rate:.1f} MB/s"
+
+
+def machine_line(phase: str, counts: Counts) -> str:
+    """Return what the operator reads, one line of JSON: ``copied`` is the step ``copy``, ``verified`` is ``verify``.
+
+    Files that are unchanged are done in either step. A sample stands in tests/golden/progress.
+    """
+    files, size = done(phase, counts)
+    document = {
+        "s3syncProgress": 1,
+        "step": "verify" if phase == "verified" else "copy",
+        "files": min(files + counts.unchanged_files, counts.total_files),
+        "totalFiles": counts.total_files,
+        "bytes": min(size + counts.unchanged_bytes, counts.total_bytes),
+        "totalBytes": counts.total_bytes,
+    }
+    return json.dumps(document)
