@@ -58,7 +58,7 @@ def test_a_good_sync_has_no_problem() -> None:
         ({"metadata": None}, "metadata"),
         ({"spec": None}, "spec"),
         ({"spec": []}, "spec"),
-        ({"spec": {"repo": "r", "branch": None}}, "spec.branch"),
+        ({"spec": {"repo": None}}, "spec.repo"),
         ({"spec": {"repo": "r", "workers": "2"}}, "spec.workers"),
         ({"spec": {"repo": "r", "filter": {"include": ["ok", "#no"]}}}, "spec.filter.include[1]"),
         ({"spec": {"repo": "r", "prune": {}, "publish": "Direct"}}, "spec.prune"),
@@ -95,10 +95,11 @@ def test_where_the_data_lies_must_be_as_it_was_applied(field: str, default: str)
     assert problems(written_out, old=GOOD) == []
 
 
-def test_a_key_that_stands_twice_is_told_with_the_line_of_the_second() -> None:
+def test_a_key_that_stands_twice_is_a_warning_with_the_line_of_the_second() -> None:
     text = yaml.safe_dump(GOOD, sort_keys=False) + "  repo: b\n"
     (problem,) = check(one(text), None).problems
-    assert (problem.field, text.splitlines()[problem.line - 1]) == ("spec.repo", "  repo: b")
+    assert (problem.field, problem.severity) == ("spec.repo", "warning")
+    assert text.splitlines()[problem.line - 1] == "  repo: b"
 
 
 def test_each_item_of_a_list_and_each_document_is_an_object_with_lines_of_its_own() -> None:

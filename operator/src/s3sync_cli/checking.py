@@ -28,7 +28,7 @@ _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a field, on which line; a warning holds only where the operator's settings do not mend it."""
+    """What is wrong with a field, on which line; admission lets a warning pass, or the operator's settings may mend it."""
 
     path: Path
     message: str
@@ -70,7 +70,7 @@ def check(document: Document, default_pachd_address: str | None, old: Mapping[st
     the object as it was applied before, from which what cannot change must not differ.
     """
     found = [*_form(document), *_metadata(document), *_spec(document)]
-    if not any(problem.path[:1] == ("spec",) for problem in found):
+    if not any(problem.path[:1] == ("spec",) and problem.severity == "error" for problem in found):
         found += _in_operation(document, default_pachd_address)
         found += _changed(document, old) if old else ()
     found = [replace(problem, line=document.line(problem.path)) if not problem.line else problem for problem in found]
@@ -88,20 +88,7 @@ def _form(document: Document) -> Iterator[Problem]:
         if name not in _TOP_FIELDS:
             yield Problem((str(name),), _no_such_field(str(name), _TOP_FIELDS), 0)
     for path, line in document.repeated:
-        yield Problem(path, "stands here twice; remove one", line)
-    for path in _nulls(raw.get("spec"), ("spec",)):
-        yield Problem(path, "must not be null; leave the field out", 0)
-
-
-def _nulls(value: object, path: Path) -> Iterator[Path]:
-    if value is None and len(path) > 1:
-        yield path
-    if isinstance(value, dict):
-        for name, part in value.items():
-            yield from _nulls(part, (*path, str(name)))
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            yield from _nulls(part, (*path, index))
+        yield Problem(path, "stands here twice, and the last one counts; remove one", line, "warning")
 
 
 def _metadata(document: Document) -> Iterator[Problem]:

@@ -31,7 +31,14 @@ Exit codes:
 @click.command(help=HELP)
 @name_argument(required=False)
 @click.option("-A", "--all-namespaces", is_flag=True, help="The syncs of all namespaces.")
-@click.option("-o", "--output", type=click.Choice(["text", "wide", "json"]), default="text", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "wide", "json"]),
+    default="text",
+    show_default=True,
+    help="Format; wide has more columns.",
+)
 @cluster
 def status(
     name: str | None,
