@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from s3sync_operator.api import LOG_TAIL_BYTES
+from s3sync_operator.api import LOG_TAIL_BYTES, Progress
 from s3sync_operator.blotting import blot
 from s3sync_operator.desired import CONTAINER, STAGING_FLAG
 from s3sync_operator.report import Report, combined, find_report, without_report
@@ -59,6 +59,7 @@ class Observation:
     job: JobSeen | None
     pods: tuple[PodSeen, ...]
     log_tail: str
+    progress: Progress | None = None
 
     @property
     def workers(self) -> int:

@@ -6,6 +6,7 @@ Everything that decides stands in the cluster, so an operator that is killed bet
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -14,6 +15,7 @@ from s3sync_operator.api import Client, ConditionType, Phase, Reason, Spec, Stat
 from s3sync_operator.cluster import Cluster, EventType, Raw
 from s3sync_operator.desired import Found, Run, Staging, run_name, tfjob
 from s3sync_operator.errors import ConflictError, PermanentSyncError, TemporarySyncError
+from s3sync_operator.following import Follower
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.observed import NOTHING, JobSeen, Observation, job_seen, observe, pod_seen, without_texts
 from s3sync_operator.opening import Opened, open_sync, secret_of
@@ -56,6 +58,7 @@ class Reconciler:
         self._now = now
         self._metrics = metrics or Metrics()
         self._publisher = Publisher(pachd, self._metrics)
+        self._follower = Follower(cluster, settings.progress_interval)
         self._unanswered: dict[tuple[str, str], tuple[Sync, Status, Report | None]] = {}
 
     def close(self) -> None:
@@ -68,6 +71,7 @@ class Reconciler:
         sync = await self._cluster.get_sync(*key)
         if sync is None:
             self._publisher.forget(key)
+            self._follower.forget(key)
             return None
         if unanswered and unanswered[1] == sync.status:
             await self._tell(*unanswered)
@@ -106,7 +110,9 @@ class Reconciler:
             return self._until(status.next_attempt_time)
         if outcome.soon:
             return SOON
-        return LOOK_AGAIN if outcome.kind in ("Starting", "Running") else None
+        if outcome.kind == "Running":
+            return min(LOOK_AGAIN, self._settings.progress_interval)
+        return LOOK_AGAIN if outcome.kind == "Starting" else None
 
     def _until(self, moment: datetime) -> float:
         return max(0.0, (moment - self._now()).total_seconds())
@@ -154,6 +160,7 @@ class Reconciler:
                 job = await self._start(sync, spec, run)
             seen = await self._observe(sync, spec, job, [pod for pod in pods if _job_of(pod) == name])
             outcome = judge(seen, self._now(), self._settings)
+            seen = replace(seen, progress=await self._follower.progress(sync, seen, self._now()))
             if outcome.kind == "Succeeded" and seen.job and seen.job.stages:
                 outcome = await self._publish(sync, spec, run, seen)
         except TemporarySyncError as error:

@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from s3sync_operator.progress import is_progress
+
 MARK = "s3syncReport"
 FIRST_RETRYABLE_EXIT_CODE = 128
 
@@ -169,8 +171,8 @@ def find_report(text: str) -> Report | None:
 
 
 def without_report(text: str) -> str:
-    """Return a log without its report lines: what a person reads."""
-    return "\n".join(line for line in text.splitlines() if _parse(line) is None)
+    """Return a log without its lines for machines, reports and progress: what a person reads."""
+    return "\n".join(line for line in text.splitlines() if _parse(line) is None and not is_progress(line))
 
 
 def _parse(line: str) -> Report | None:

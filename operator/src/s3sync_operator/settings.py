@@ -66,6 +66,9 @@ class Settings:
     resync_interval: int = field(
         default=60, metadata={"help": "seconds between two comparisons of all syncs with what the watch delivered"}
     )
+    progress_interval: int = field(
+        default=10, metadata={"help": "seconds between two looks at the progress of a running sync"}
+    )
     concurrency: int = field(default=64, metadata={"help": "syncs that are reconciled at the same time"})
     health_address: str = field(
         default="0.0.0.0:8080",

@@ -312,6 +312,7 @@ def status_after(
         skipped=_skipped(report),
         dry_run=_dry_run(report),
         log_tail=seen.log_tail or None,
+        progress=seen.progress if outcome.kind == "Running" else None,
         conditions=_conditions(sync, _same_run(sync, run), run, outcome, now, settings),
     )
 
