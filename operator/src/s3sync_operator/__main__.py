@@ -13,6 +13,7 @@ from s3sync_operator import handlers
 from s3sync_operator.cluster import connect
 from s3sync_operator.endpoints import Endpoints, exposition, probe
 from s3sync_operator.errors import StartError
+from s3sync_operator.log_context import annotate
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.settings import Settings, read_settings
 
@@ -22,12 +23,22 @@ _FORMATS = {"plain": kopf.LogFormat.PLAIN, "full": kopf.LogFormat.FULL, "json": 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the operator with the settings of flags and environment."""
     settings = read_settings(sys.argv[1:] if arguments is None else arguments)
-    kopf.configure(debug=settings.log_level == "debug", log_format=_FORMATS[settings.log_format])
-    logging.getLogger().setLevel(settings.log_level.upper())
+    configure_logging(settings)
     try:
         asyncio.run(run(settings))
     except StartError as error:
         sys.exit(f"s3sync-operator: {error}")
+
+
+def configure_logging(settings: Settings) -> None:
+    """Write the log to standard error, each line with the sync and run it is about: as fields in JSON, or before the
+    text."""
+    as_json = settings.log_format == "json"
+    kopf.configure(
+        debug=settings.log_level == "debug", log_format=_FORMATS[settings.log_format], log_prefix=not as_json
+    )
+    logging.getLogger().setLevel(settings.log_level.upper())
+    annotate(logging.getLogger())
 
 
 async def run(settings: Settings) -> None:

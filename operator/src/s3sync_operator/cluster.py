@@ -244,7 +244,7 @@ class KubernetesCluster:
                 sync.namespace, self._event(sync, kind, reason, note), _request_timeout=self._timeout
             )
         except (ApiException, aiohttp.ClientError, TimeoutError) as error:
-            logger.info("the event %s of %s/%s is not posted: %s", reason, sync.namespace, sync.name, _short(error))
+            logger.info("the event %s is not posted: %s", reason, _short(error))
 
     def _event(self, sync: Sync, kind: str, reason: str, note: str) -> Raw:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

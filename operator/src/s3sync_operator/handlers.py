@@ -16,6 +16,7 @@ import kopf
 from s3sync_operator.api import GROUP, PLURAL, VERSION
 from s3sync_operator.cluster import connect
 from s3sync_operator.desired import LABEL_UID, TFJOB_GROUP, TFJOB_PLURAL, TFJOB_VERSION
+from s3sync_operator.log_context import annotate
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.service import Service
 from s3sync_operator.settings import Settings, read_settings
@@ -46,6 +47,8 @@ async def start(settings: kopf.OperatorSettings, memo: Any, **_: object) -> None
     """Configure kopf's watches and start the service; `__main__` gives `memo.settings`, `memo.metrics`, `memo.api`."""
     own = memo.get("settings") or read_settings()
     configure(settings, own)
+    # Under `kopf run` it is kopf that has set the log up.
+    annotate(logging.getLogger())
     memo.metrics = memo.get("metrics") or Metrics(own.metrics_syncs)
     memo.service = await Service.start(own, memo.get("api") or await connect(memo.metrics), memo.metrics)
 

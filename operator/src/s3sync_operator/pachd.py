@@ -25,6 +25,7 @@ from s3sync_operator.api import Reason
 from s3sync_operator.blotting import blot
 from s3sync_operator.errors import PermanentSyncError, SyncError, TemporarySyncError
 from s3sync_operator.failures import grpc_error, may_pass
+from s3sync_operator.log_context import in_context
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.pem_files import trusting_context
 from s3sync_operator.publish import CommitSeen
@@ -191,7 +192,7 @@ class GrpcPachd:
                     except (_MissingError, _ExistsError) as error:
                         raise TemporarySyncError(Reason.COMMIT_FAILED, str(error)) from None
 
-            return await loop.run_in_executor(pool or self._threads, in_thread)
+            return await loop.run_in_executor(pool or self._threads, in_context(in_thread))
 
     @contextmanager
     def _channel(self, target: Target, address: str) -> Iterator[grpc.Channel]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import botocore.session
@@ -24,6 +25,7 @@ from s3sync_operator.api import Reason
 from s3sync_operator.blotting import blot
 from s3sync_operator.errors import PermanentSyncError, SyncError, TemporarySyncError
 from s3sync_operator.failures import tls_error
+from s3sync_operator.log_context import in_context
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.pem_files import pem_files
 
@@ -61,7 +63,8 @@ class S3Gateway:
     async def ensure_bucket(self, endpoint: str, bucket: str, credentials: Credentials, tls: Tls = SYSTEM_TLS) -> bool:
         """Make the repo and branch of a bucket if they are missing; tell whether they were."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._ensure, endpoint, bucket, credentials, tls)
+        work = in_context(partial(self._ensure, endpoint, bucket, credentials, tls))
+        return await loop.run_in_executor(self._threads, work)
 
     def close(self) -> None:
         """Let go of the threads."""

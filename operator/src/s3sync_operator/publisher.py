@@ -264,7 +264,7 @@ async def _as_far_as_it_goes(order: Order) -> AsyncIterator[None]:
         async with asyncio.timeout(CLEAN_UP_SECONDS):
             yield
     except (SyncError, TimeoutError) as error:
-        logger.info("%s/%s: what was staged stays for now: %s", order.sync.namespace, order.sync.name, error)
+        logger.info("what was staged stays for now: %s", error)
 
 
 def _verdict(order: Order, step: Published | Unchanged | Moved | Busy | Spoilt, report: Report) -> Outcome:

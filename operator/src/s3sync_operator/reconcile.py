@@ -16,6 +16,7 @@ from s3sync_operator.cluster import Cluster, EventType, Raw
 from s3sync_operator.desired import Found, Run, Staging, run_name, tfjob
 from s3sync_operator.errors import ConflictError, PermanentSyncError, TemporarySyncError
 from s3sync_operator.following import Follower
+from s3sync_operator.log_context import about_run, about_sync
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.observed import NOTHING, JobSeen, Observation, job_seen, observe, pod_seen, without_texts
 from s3sync_operator.opening import Opened, open_sync, secret_of
@@ -68,6 +69,7 @@ class Reconciler:
     async def reconcile(self, key: tuple[str, str]) -> float | None:
         """Do what is due for the sync (namespace, name); return the seconds after which to look again, or None."""
         unanswered = self._unanswered.pop(key, None)
+        about_sync(*key)
         sync = await self._cluster.get_sync(*key)
         if sync is None:
             self._publisher.forget(key)
@@ -135,7 +137,7 @@ class Reconciler:
             pods = await self._cluster.list_pods(sync) if jobs else []
         except TemporarySyncError as error:
             # Without the definition there is no TFJob; and the status says already what is final.
-            logger.info("%s/%s: its TFJobs cannot be listed: %s", sync.namespace, sync.name, error)
+            logger.info("the TFJobs cannot be listed: %s", error)
             return
         writing = {_job_of(pod) for pod in pods if not pod_seen(pod).ended}
         ended = [job for job in map(job_seen, jobs) if job.state == "Active" or job.name in writing]
@@ -153,6 +155,7 @@ class Reconciler:
             jobs = await self._cluster.list_tfjobs(sync)
             pods = await self._cluster.list_pods(sync)
             name = _job_name(sync, run)
+            about_run(name, run.attempt)
             if waiting := await self._end_others(sync, name, jobs, pods):
                 return waiting, NOTHING
             job = next((item for item in jobs if item["metadata"]["name"] == name), None)
@@ -288,7 +291,7 @@ class Reconciler:
         """Count what a written status brought to an end, and post an event if people should hear of it."""
         self._metrics.status_written(sync.status, status, report)
         if event := transition_event(sync.status, status):
-            logger.info("%s/%s: %s: %s", sync.namespace, sync.name, event[1], event[2])
+            logger.info("%s: %s", event[1], event[2])
             await self._cluster.post_event(sync, *event)
 
 
