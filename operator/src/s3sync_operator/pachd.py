@@ -179,6 +179,13 @@ class GrpcPachd:
         """Remove a branch and its commits, from the last to the first; tell whether all is gone."""
         return await self._run(target, lambda calls: calls.remove_branch(branch), self._streams)
 
+    async def remove_own_branch(self, target: Target, branch: str) -> bool:
+        """Remove a branch that nobody but the caller can have made, with every commit on it; tell whether all is gone.
+
+        Seen: a PUT that comes after its open commit was dropped makes a commit of its own, which bears no mark.
+        """
+        return await self._run(target, lambda calls: calls.remove_branch(branch, whole=True), self._streams)
+
     async def _run(
         self, target: Target, work: Callable[["_Calls"], _Result], pool: ThreadPoolExecutor | None = None
     ) -> _Result:
@@ -417,7 +424,7 @@ class _Calls:
             return None
         return found.started if _is_set(found.started) else None
 
-    def remove_branch(self, branch: str) -> bool:
+    def remove_branch(self, branch: str, whole: bool = False) -> bool:
         """The commits go first: without their branch nobody would find them again. Dropping the first of them leaves
         an empty one, which goes last."""
         until = time.monotonic() + REMOVE_SECONDS
@@ -426,7 +433,7 @@ class _Calls:
                 if time.monotonic() > until:
                     return False
                 # A branch that somebody made of another one's head has that one's commits too.
-                if not commit.description.startswith(staged_mark(branch)):
+                if not whole and not commit.description.startswith(staged_mark(branch)):
                     break
                 self.drop_commit(commit.id)
             head = self._head(branch)
