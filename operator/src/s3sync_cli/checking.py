@@ -28,7 +28,7 @@ _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a field, on which line; admission lets a warning pass, or the operator's settings may mend it."""
+    """What is wrong with a field, on which line; what admission lets pass is a warning."""
 
     path: Path
     message: str
