@@ -47,6 +47,7 @@ test: .venv/.synced ## All tests but e2e: unit, job, contract, integration on a 
 	$(BIN)/python -m s3sync_local build
 	$(BIN)/python -m s3sync_local.helm
 	$(BIN)/python -m s3sync_local.clients >/dev/null
+	$(BIN)/python -m s3sync_local.promtool
 	$(BIN)/pytest tests --ignore=tests/e2e --ignore=tests/sandbox
 
 unit: .venv/.synced ## The tests that need no server (seconds).

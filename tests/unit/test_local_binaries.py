@@ -46,8 +46,9 @@ def test_the_key_changes_with_the_link_flags_the_packages_and_the_sources() -> N
         GoModule("m", MODULE.packages, "-s"),
         GoModule("m", {}),
         GoModule("m", MODULE.packages, sources={"docs": ("example.org", "docs")}),
+        GoModule("m", MODULE.packages, tags="small"),
     ]
-    assert len({cache_key(FILES, module) for module in (MODULE, *others)}) == 4
+    assert len({cache_key(FILES, module) for module in (MODULE, *others)}) == 5
 
 
 def test_sets_of_one_folder_have_entries_of_their_own() -> None:
@@ -59,6 +60,17 @@ def test_sets_of_one_folder_are_built_by_one_call_and_copies_alone_by_none() -> 
     copies = GoModule("n", {}, sources={"docs": ("example.org", "docs")})
     (built,) = merged([MODULE, other, copies])
     assert (built.folder, dict(built.packages)) == ("m", {"tool": "example.org/tool", "more": "example.org/more"})
+
+
+def test_packages_of_one_folder_with_other_build_tags_are_built_by_another_call() -> None:
+    small = GoModule("m", {"more": "example.org/more"}, tags="small")
+    assert [(module.tags, *module.packages) for module in merged([MODULE, small])] == [("", "tool"), ("small", "more")]
+
+
+def test_build_tags_reach_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fake_checkout(tmp_path, monkeypatch)
+    ensure_modules([GoModule("a", {"one": "example.org/one"}, tags="small")], print)
+    assert (tmp_path / "flags").read_text().splitlines() == ["list -tags small", "build -tags small"]
 
 
 def test_only_what_is_asked_for_is_built_each_into_its_own_entry(
@@ -237,7 +249,8 @@ def _builder(go: Path, tmp_path: Path) -> GoBuilder:
 
 
 def _fake_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the checkout have one module folder, `a`, and let a script be its Go, which notes each build in `calls`."""
+    """Let the checkout have one module folder, `a`, and let a script be its Go, which notes each build in `calls`, and
+    build tags in `flags`."""
     (tmp_path / "go-modules" / "a").mkdir(parents=True)
     for name, content in (("go.mod", "module a\n\ngo 1.26.0\n"), ("go.sum", "")):
         (tmp_path / "go-modules" / "a" / name).write_text(content)
@@ -246,6 +259,8 @@ def _fake_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         tmp_path / "bin" / "go",
         'if [ "$1" = env ]; then echo go1.26.8; exit; fi',
         f'if [ "$1 $2" = "list -m" ]; then echo {tmp_path}/module; exit; fi',
+        'tags=; for argument; do [ "$before" = -tags ] && tags="$argument"; before="$argument"; done',
+        f'if [ "$tags" ]; then echo "$1 -tags $tags" >> {tmp_path}/flags; fi',
         'if [ "$1" != build ]; then exit; fi',
         "packages=",
         'for argument; do [ "$last" = -o ] && target="$argument"; last="$argument"',

@@ -78,6 +78,8 @@ def cache_key(files: Mapping[str, bytes], module: GoModule) -> str:
         digest.update(f"{name} {len(files[name])}\n".encode() + files[name])
     digest.update(f"{module.folder} {sorted(module.packages.items())} {module.ldflags}\n".encode())
     digest.update(f"{BUILD_FLAGS} {sorted(module.sources.items())}".encode())
+    # Most have none, and are not to be built anew because some have.
+    digest.update(f" tags {module.tags}".encode() if module.tags else b"")
     return digest.hexdigest()[:16]
 
 

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from s3sync_local.errors import BuildError
@@ -27,13 +27,15 @@ class GoModule:
     """A folder below `deploy/local/go` and what to make of it.
 
     packages are those to build, by the binary's name; ldflags their link flags; sources are folders to copy out of
-    modules that it requires, by the copy's name: the module's path and the folder in it.
+    modules that it requires, by the copy's name: the module's path and the folder in it; tags are build tags, separated
+    by commas.
     """
 
     folder: str
     packages: Mapping[str, str]
     ldflags: str = "-s -w"
     sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    tags: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -44,18 +46,18 @@ class GoModule:
         """Return the module with only those of its packages and sources that are named."""
         packages = {k: v for k, v in self.packages.items() if k in names}
         sources = {k: v for k, v in self.sources.items() if k in names}
-        return GoModule(self.folder, packages, self.ldflags, sources)
+        return replace(self, packages=packages, sources=sources)
 
 
 def merged(modules: Iterable[GoModule]) -> list[GoModule]:
-    """Return the modules with those of one folder and link flags as one, without those that have no package.
+    """Return the modules with those of one folder and flags as one, without those that have no package.
 
     One `go build` compiles what they share once; two side by side would compile it twice.
     """
-    packages: dict[tuple[str, str], dict[str, str]] = {}
+    packages: dict[tuple[str, str, str], dict[str, str]] = {}
     for module in modules:
-        packages.setdefault((module.folder, module.ldflags), {}).update(module.packages)
-    return [GoModule(folder, found, ldflags) for (folder, ldflags), found in packages.items() if found]
+        packages.setdefault((module.folder, module.ldflags, module.tags), {}).update(module.packages)
+    return [GoModule(folder, found, ldflags, tags=tags) for (folder, ldflags, tags), found in packages.items() if found]
 
 
 @dataclass
@@ -131,11 +133,12 @@ class GoBuilder:
 
     def _build_module(self, module: GoModule, target: Path) -> None:
         packages = list(module.packages.values())
+        tags = ["-tags", module.tags] if module.tags else []
         count: list[str] = []
-        self._run(module.folder, ["list", "-deps", *packages], on_output=count.append)
+        self._run(module.folder, ["list", "-deps", *tags, *packages], on_output=count.append)
         self.tally.listed(len(count))
-        build = ["build", "-v", *BUILD_FLAGS, "-ldflags", module.ldflags, "-o", f"{target}{os.sep}", *packages]
-        self._run(module.folder, build)
+        flags = [*BUILD_FLAGS, *tags, "-ldflags", module.ldflags]
+        self._run(module.folder, ["build", "-v", *flags, "-o", f"{target}{os.sep}", *packages])
         for name, package in module.packages.items():
             (target / default_name(package)).rename(target / name)
 
