@@ -221,7 +221,7 @@ def size(count: int) -> str:
     number, unit = float(count), 0
     while number >= 999.5 and unit < len(_UNITS) - 1:
         number, unit = number / 1000, unit + 1
-    return f"{number:.0f} {_UNITS[unit]}" if unit == 0 or number >= 99.5 else f"{number:.1f} {_UNITS[unit]}"
+    return f"{number:.0f} {_UNITS[unit]}" if unit == 0 or number >= 99.95 else f"{number:.1f} {_UNITS[unit]}"
 
 
 def as_json(raw: Mapping[str, Any]) -> dict[str, Any]:
