@@ -16,7 +16,7 @@ from s3sync_local.errors import KubectlError
 from s3sync_operator.api import parse_sync
 from s3sync_operator.desired import run_name
 from s3sync_operator.reconcile import utc_now
-from s3sync_operator.status import current_run
+from s3sync_operator.runs import current_run
 from tests.integration.conftest import QUICK, Syncs
 from tests.support import audit
 from tests.support.operator_process import OperatorProcess

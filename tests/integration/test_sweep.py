@@ -12,9 +12,9 @@ from s3sync_operator.api import Sync
 from s3sync_operator.collector import Collector
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.pachd import GrpcPachd
+from s3sync_operator.runs import current_run
 from s3sync_operator.settings import Settings
 from s3sync_operator.staging import description, run_id, staging_branch
-from s3sync_operator.status import current_run
 from tests.support.objects import sync
 from tests.support.pachd import Pachd
 

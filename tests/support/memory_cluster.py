@@ -4,10 +4,12 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from s3sync_operator.api import Status, Sync, parse_sync
+from s3sync_operator.api import Status, Sync, parse_sync, to_utc_text
 from s3sync_operator.cluster import EventType, Raw
 from s3sync_operator.errors import TemporarySyncError
 from tests.support import objects
@@ -28,7 +30,9 @@ class MemoryCluster:
         self.refuse_lists: TemporarySyncError | None = None
         self.refuse_writes: Exception | None = None
         self.lose_answer = False
+        self.fail_status_after_create = False
         self.gone = False
+        self.clock: Callable[[], datetime] | None = None
 
     @property
     def sync(self) -> Sync:
@@ -61,6 +65,8 @@ class MemoryCluster:
         if not there:
             self.writes.append("create")
             there = [objects.tfjob_object(name, condition="Created") | {"spec": manifest["spec"]}]
+            if self.clock:
+                there[0]["metadata"]["creationTimestamp"] = to_utc_text(self.clock())
             self.jobs += there
         return there[0]
 
@@ -72,6 +78,8 @@ class MemoryCluster:
         self.writes.append("status")
         if self.refuse_writes:
             raise self.refuse_writes
+        if self.fail_status_after_create and "create" in self.writes[-2:]:
+            raise OSError("killed")
         self.raw["status"] = status.model_dump(by_alias=True, mode="json")
         if self.lose_answer:
             self.lose_answer = False

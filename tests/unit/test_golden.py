@@ -17,8 +17,9 @@ from s3sync_operator.api import parse_sync
 from s3sync_operator.crd import crd
 from s3sync_operator.desired import Found, Staging, run_name, tfjob
 from s3sync_operator.observed import observe
+from s3sync_operator.runs import current_run
 from s3sync_operator.settings import Settings
-from s3sync_operator.status import current_run, judge, status_after
+from s3sync_operator.status import judge, status_after
 
 CASES = Path(__file__).parent.parent / "golden" / "cases"
 NOW = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)

@@ -13,8 +13,8 @@ from s3sync_operator.errors import ConflictError, TemporarySyncError
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.pachd import GrpcPachd
 from s3sync_operator.reconcile import Reconciler
+from s3sync_operator.runs import current_run
 from s3sync_operator.settings import Settings
-from s3sync_operator.status import current_run
 from tests.support import objects
 from tests.support.memory_cluster import MemoryCluster
 

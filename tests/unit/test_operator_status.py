@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from s3sync_operator.api import Phase, Reason, Status, Sync, parse_sync
 from s3sync_operator.desired import Run, run_name
+from s3sync_operator.durations import duration_text
 from s3sync_operator.observed import NOTHING, Observation, observe
+from s3sync_operator.runs import current_run
 from s3sync_operator.settings import Settings
-from s3sync_operator.status import Outcome, current_run, duration_text, invalid_spec_status, judge, status_after
+from s3sync_operator.status import Outcome, invalid_spec_status, judge, status_after
 from tests.support import objects
 from tests.support.objects import RUNNING, pod_object, terminated, tfjob_object, waiting
 

@@ -7,9 +7,9 @@ from typing import Any
 from s3sync_cli.documents import Document
 from s3sync_operator.api import Spec, Sync, parse_sync
 from s3sync_operator.desired import CONTAINER, Found, Run, Staging, tfjob
+from s3sync_operator.runs import current_run, limits
 from s3sync_operator.settings import Settings
 from s3sync_operator.staging import is_atomic, run_id, staging_branch
-from s3sync_operator.status import current_run
 
 Raw = dict[str, Any]
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,7 +39,7 @@ def rendered(
     staging = Staging(staging_branch(run_id(sync, run)), None) if is_atomic(spec, settings) else None
     keys = frozenset(secret_keys) if spec.secret_ref else frozenset()
     certificates = frozenset(certificate_keys) if spec.cert_secret_ref else frozenset()
-    return tfjob(sync, spec, run, settings, Found(keys, certificates, staging))
+    return tfjob(sync, spec, run, limits(spec, settings), Found(keys, certificates, staging))
 
 
 def container_of(manifest: Mapping[str, Any]) -> Raw:

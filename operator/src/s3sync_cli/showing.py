@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from s3sync_operator.api import ConditionType, PastRun, Status, Sync, parse_sync
+from s3sync_operator.durations import duration_text
 from s3sync_operator.hints import hint
-from s3sync_operator.status import duration_text
 
 COMMIT_DIGITS = 8
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")

@@ -5,6 +5,7 @@ Defaults stand in code, not in the schema: a default in the schema shows as drif
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -30,6 +31,7 @@ MOST_WORKERS = 256
 MOST_PATTERNS = 64
 DEFAULT_HISTORY, MOST_HISTORY = 5, 50
 ANNOTATION_RUN_REQUESTED = f"{GROUP}/run-requested"
+REQUEST_LENGTH = 256
 MOST_SECONDS = 366 * 24 * 3600
 LOG_TAIL_BYTES = 1024
 FAILURES_IN_STATUS = 5
@@ -456,6 +458,17 @@ class Spec(Model):
         return self.workers or 1
 
     @property
+    def applied_digest(self) -> str:
+        """A hash of all that the spec says, but for whether it is suspended."""
+        given = self.model_dump(by_alias=True, exclude_none=True, exclude={"suspend"}, mode="json")
+        return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def effective_history_limit(self) -> int:
+        """How many finished runs the status tells of."""
+        return DEFAULT_HISTORY if self.history_limit is None else self.history_limit
+
+    @property
     def digest(self) -> str:
         """A hash of what the spec means: equal for two specs that differ only in defaults written out."""
         meaning = self._without_defaults() | {
@@ -572,7 +585,9 @@ class Progress(Observed):
 class PastRun(Observed):
     """A run that has ended."""
 
-    result: Literal["Succeeded", "Failed"]
+    result: Literal["Succeeded", "Failed", "Replaced"] = Field(
+        description="Replaced is a run that another one took the place of before it had ended."
+    )
     reason: str
     trigger: Trigger
     attempts: int = Field(description="How many attempts it took.")
@@ -590,10 +605,18 @@ class Status(Observed):
     """What the operator last saw and decided; all that decides whether to run again stands here."""
 
     observed_generation: int = Field(default=-1, description="Generation of the spec that this status speaks of.")
-    phase: Phase | None = Field(default=None, description="Pending, Starting, Running, Retrying, Succeeded or Failed.")
+    phase: Phase | None = Field(
+        default=None,
+        description="Pending, Starting, Running, Retrying, Succeeded or Failed; Queued or Suspended where that keeps a "
+        "run from beginning.",
+    )
     branch: str | None = Field(default=None, description="Branch that is written to.")
     destination: str | None = Field(default=None, description="Where the tree lands, as an S3 address.")
     spec_digest: str | None = Field(default=None, description="Hash of the spec that the run carries out.")
+    applied_digest: str | None = Field(
+        default=None,
+        description="Hash of all of the spec but suspend: a run that failed for good begins anew when it changes.",
+    )
     run_generation: int | None = Field(default=None, description="Generation of the spec at which the run began.")
     attempt: int | None = Field(default=None, description="Number of the run's current or last attempt, from 1.")
     next_attempt_time: Time | None = Field(default=None, description="When a failed attempt is followed by the next.")
@@ -633,10 +656,16 @@ class Status(Observed):
     )
     progress: Progress | None = Field(default=None, description="How far the attempt under way has come.")
     last_handled_run_request: str | None = Field(
-        default=None, description=f"Value of the annotation {ANNOTATION_RUN_REQUESTED} that was last acted upon."
+        default=None,
+        description=f"Value of the annotation {ANNOTATION_RUN_REQUESTED} (its first {REQUEST_LENGTH} characters) "
+        "that was last acted upon.",
     )
     last_schedule_time: Time | None = Field(default=None, description="Time of the schedule that was last acted upon.")
-    next_schedule_time: Time | None = Field(default=None, description="When the schedule next begins a run.")
+    next_schedule_time: Time | None = Field(
+        default=None,
+        description="When the schedule next begins a run; past while spec.suspend, a run under way or the queue holds "
+        "that run back.",
+    )
     last_successful_time: Time | None = Field(default=None, description="When a run last succeeded.")
     consecutive_failures: int | None = Field(default=None, description="Runs that failed since one succeeded.")
     history: tuple[PastRun, ...] | None = Field(default=None, description="The last runs that ended, the latest first.")
@@ -651,12 +680,26 @@ class Status(Observed):
     @property
     def finished(self) -> bool:
         """Whether the run has ended for good, well or badly."""
-        return self.phase in (Phase.SUCCEEDED, Phase.FAILED)
+        return self.phase in (Phase.SUCCEEDED, Phase.FAILED) or self.completion_time is not None
+
+    @property
+    def telling(self) -> Condition | None:
+        """The condition that tells how the run under way stands, or how the last one ended."""
+        return self.condition(ConditionType.SYNCING) or self.condition(ConditionType.READY)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the last run that ended succeeded, and with what the spec means now."""
+        condition = self.condition(ConditionType.READY)
+        return condition is not None and condition.status == "True"
 
 
 @dataclass(frozen=True)
 class Sync:
-    """A PachydermS3Sync as read from the API server; `spec` is None where it breaks a rule, `spec_error` says which."""
+    """A PachydermS3Sync as read from the API server; `spec` is None where it breaks a rule, `spec_error` says which.
+
+    `run_request` is what its annotation asks for a run by.
+    """
 
     namespace: str
     name: str
@@ -666,6 +709,7 @@ class Sync:
     spec: Spec | None
     spec_error: str | None
     status: Status
+    run_request: str | None = None
 
 
 def parse_spec(raw: object) -> Spec:
@@ -759,4 +803,10 @@ def parse_sync(raw: dict[str, Any]) -> Sync:
         spec=spec,
         spec_error=error,
         status=parse_status(raw.get("status")),
+        run_request=_run_request(metadata.get("annotations") or {}),
     )
+
+
+def _run_request(annotations: Mapping[str, str]) -> str | None:
+    """An annotation may be very long, a status should not be."""
+    return annotations.get(ANNOTATION_RUN_REQUESTED, "")[:REQUEST_LENGTH] or None

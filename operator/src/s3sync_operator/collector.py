@@ -10,9 +10,9 @@ from s3sync_operator.api import Sync
 from s3sync_operator.errors import SyncError
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.pachd import Pachd
+from s3sync_operator.runs import current_run, is_new
 from s3sync_operator.settings import Settings
 from s3sync_operator.staging import dead_branches, owner_and_run, owner_of, run_id
-from s3sync_operator.status import current_run, is_new
 
 GRAVE_HOURS, MOST_GRAVES = 1, 1000
 SWEEPS_A_FULL_ONE = 24

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from s3sync_operator.access import (
@@ -16,7 +16,7 @@ from s3sync_operator.access import (
     endpoint_url,
     pachd_address,
 )
-from s3sync_operator.api import GROUP, KIND, VERSION, Client, OnInvalidPath, Prune, Spec, Sync, Verify
+from s3sync_operator.api import GROUP, KIND, VERSION, Client, OnInvalidPath, Prune, Spec, Sync, Trigger, Verify
 from s3sync_operator.settings import Settings
 
 TFJOB_GROUP, TFJOB_VERSION, TFJOB_KIND, TFJOB_PLURAL = "kubeflow.org", "v1", "TFJob", "tfjobs"
@@ -37,16 +37,32 @@ _HASH_LENGTH = 8
 
 @dataclass(frozen=True)
 class Run:
-    """One attempt of one run of a sync: the spec as of `generation`, tried for the `attempt`-th time."""
+    """One attempt of one run of a sync: the spec as of `generation`, tried for the `attempt`-th time.
+
+    `occasion` tells runs of one spec apart: the time of the schedule, or the token of the request, that began it.
+    """
 
     generation: int
     attempt: int
     digest: str
+    trigger: Trigger = Trigger.SPEC
+    occasion: str = ""
+
+    @property
+    def first_attempt(self) -> "Run":
+        """The run's first attempt, which stands for the run."""
+        return replace(self, attempt=1)
+
+    @property
+    def mark(self) -> str:
+        """What tells the run from those that the spec itself began; nothing for these, as in versions that knew no
+        other, whose runs an upgrade goes on with."""
+        return "" if self.trigger is Trigger.SPEC else f"/{self.trigger}/{self.occasion}"
 
 
 def run_name(sync: Sync, run: Run) -> str:
     """Return the name of the run's TFJob, a DNS-1035 label that no other sync, spec or attempt gets."""
-    identity = f"{sync.uid}/{run.generation}/{run.digest}/{run.attempt}"
+    identity = f"{sync.uid}/{run.generation}/{run.digest}/{run.attempt}{run.mark}"
     suffix = hashlib.sha256(identity.encode()).hexdigest()[:_HASH_LENGTH]
     stem = re.sub(r"[^a-z0-9]+", "-", sync.name)
     stem = stem if stem[0].isalpha() else f"s-{stem}"

@@ -114,6 +114,14 @@ class Metrics:
         )
         for good in sorted(_GOOD):
             self._runs.labels("succeeded", good)
+        self.runs_active = Gauge(
+            "s3sync_runs_active", "Runs under way; one that waits for its next attempt is not.", registry=registry
+        )
+        self.runs_queued = Gauge(
+            "s3sync_runs_queued",
+            "Runs that wait until fewer are under way (--max-concurrent-runs, --max-concurrent-runs-per-endpoint).",
+            registry=registry,
+        )
         self._publishes = Counter(
             "s3sync_publishes",
             "Runs brought onto their branch, by result: published (one commit), unchanged (none was needed), moved "
@@ -297,7 +305,8 @@ def _ended_attempt(status: Status) -> tuple[object, ...] | None:
     if not status.finished and status.phase != Phase.RETRYING:
         return None
     generation = status.observed_generation if status.run_generation is None else status.run_generation
-    return (status.spec_digest, generation, status.attempt)
+    occasion = (status.trigger, status.last_handled_run_request, status.last_schedule_time)
+    return (status.spec_digest, generation, status.attempt, *occasion)
 
 
 def _publish_result(after: Status, reason: str) -> str | None:

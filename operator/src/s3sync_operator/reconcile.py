@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from s3sync_operator.access import endpoint_url
-from s3sync_operator.api import Client, ConditionType, Phase, Reason, Spec, Status, Sync
-from s3sync_operator.cluster import Cluster, EventType, Raw
+from s3sync_operator.admission import Admission, SyncKey
+from s3sync_operator.api import Client, ConcurrencyPolicy, Phase, Reason, Spec, Status, Sync, Trigger
+from s3sync_operator.cluster import Cluster, Raw
 from s3sync_operator.desired import Found, Run, Staging, run_name, tfjob
 from s3sync_operator.errors import ConflictError, PermanentSyncError, TemporarySyncError
 from s3sync_operator.following import Follower
@@ -24,14 +25,19 @@ from s3sync_operator.pachd import Pachd
 from s3sync_operator.pachyderm import Gateway
 from s3sync_operator.publisher import Order, Publisher
 from s3sync_operator.report import Report
+from s3sync_operator.runs import current_run, has_failed, is_new, limits
+from s3sync_operator.schedule import schedule_problem
 from s3sync_operator.settings import Settings
 from s3sync_operator.staging import is_atomic, spec_problem
-from s3sync_operator.status import Outcome, current_run, invalid_spec_status, is_new, judge, status_after
+from s3sync_operator.standing import held, queued, settled
+from s3sync_operator.status import Outcome, invalid_spec_status, judge, status_after
+from s3sync_operator.transitions import transition_events
 
 # Pods and TFJobs wake the reconciler by themselves; looking again at times finds what no event tells.
 LOOK_AGAIN = 15.0
 SOON = 1.0
 CONFLICT_DELAY = 1.0
+LONGEST_WAIT = 3600.0
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +58,7 @@ class Reconciler:
         settings: Settings,
         now: Callable[[], datetime] = utc_now,
         metrics: Metrics | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self._cluster = cluster
         self._gateway = gateway
@@ -60,6 +67,7 @@ class Reconciler:
         self._metrics = metrics or Metrics()
         self._publisher = Publisher(pachd, self._metrics)
         self._follower = Follower(cluster, settings.progress_interval)
+        self._admission = admission or Admission()
         self._unanswered: dict[tuple[str, str], tuple[Sync, Status, Report | None]] = {}
 
     def close(self) -> None:
@@ -74,6 +82,7 @@ class Reconciler:
         if sync is None:
             self._publisher.forget(key)
             self._follower.forget(key)
+            self._admission.leave(key)
             return None
         if unanswered and unanswered[1] == sync.status:
             await self._tell(*unanswered)
@@ -84,71 +93,158 @@ class Reconciler:
 
     async def _step(self, sync: Sync) -> float | None:
         if sync.spec is None:
-            await self._refuse(sync, sync.spec_error or "")
-            return None
-        run = current_run(sync, sync.spec, self._now())
-        if is_new(sync, run):
-            self._publisher.forget((sync.namespace, sync.name))
-            if problem := spec_problem(sync.spec, self._settings):
-                await self._refuse(sync, problem)
-                return None
-        else:
-            if sync.status.finished:
-                await self._settle(sync)
-                return None
-            if sync.status.next_attempt_time:
-                return self._until(sync.status.next_attempt_time)
-        outcome, seen = await self._advance(sync, sync.spec, run)
-        status = status_after(sync, sync.spec, run, outcome, seen, self._now(), self._settings)
+            return await self._refuse(sync, sync.spec_error or "")
+        return await self._decide(sync, sync.spec)
+
+    async def _decide(self, sync: Sync, spec: Spec) -> float | None:
+        run = current_run(sync, spec, self._now())
+        new = is_new(sync, run)
+        if problem := schedule_problem(spec.trigger) or (spec_problem(spec, self._settings) if new else None):
+            return await self._refuse(sync, problem)
+        if spec.suspend and (new or sync.status.next_attempt_time):
+            return await self._hold(sync, spec, run)
+        if not new:
+            return await self._look_after(sync, spec, run)
+        pause = await self._begin(sync, spec, run)
+        return await self._go_on(sync, spec, run) if pause is None else pause
+
+    async def _look_after(self, sync: Sync, spec: Spec, run: Run) -> float | None:
+        if sync.status.finished:
+            return await self._settle(sync, spec)
+        if sync.status.next_attempt_time:
+            return await self._await_attempt(sync, spec, sync.status.next_attempt_time)
+        return await self._go_on(sync, spec, run)
+
+    async def _go_on(self, sync: Sync, spec: Spec, run: Run) -> float | None:
+        """Take the attempt as far as it goes now, and write how it stands."""
+        self._admission.occupy(_key(sync), endpoint_url(spec, self._settings))
+        settings = limits(spec, self._settings)
+        outcome, seen = await self._advance(sync, spec, run, settings)
+        status = status_after(sync, spec, run, outcome, seen, self._now(), settings)
         await self._write(sync, status, seen.report)
+        if status.finished or status.next_attempt_time:
+            self._admission.leave(_key(sync))
         return self._look_again(outcome, status)
 
-    async def _refuse(self, sync: Sync, problem: str) -> None:
+    async def _refuse(self, sync: Sync, problem: str) -> float | None:
         await self._write(sync, invalid_spec_status(sync, problem, self._now()))
+        await self._end_replaced(sync)
+        self._admission.leave(_key(sync))
+        return None
+
+    async def _hold(self, sync: Sync, spec: Spec, run: Run) -> float | None:
+        """Begin nothing; a run under way that the spec no longer means is over."""
+        status = held(sync, spec, run, self._now())
+        await self._write(sync, status)
+        self._admission.leave(_key(sync))
+        if status.spec_digest is None:
+            await self._end_replaced(sync)
+        return self._until_next(status)
+
+    async def _end_replaced(self, sync: Sync) -> None:
+        self._publisher.forget(_key(sync))
         await self._end_leftovers(sync)
 
+    async def _begin(self, sync: Sync, spec: Spec, run: Run) -> float | None:
+        """Return None if the attempt may begin now, else the seconds after which to look again."""
+        key = _key(sync)
+        if not self._admission.ask(key, endpoint_url(spec, self._settings)):
+            return await self._queue_up(sync, spec, run)
+        self._publisher.forget(key)
+        if run.trigger is Trigger.SPEC and not self._admission.capped:
+            return None
+        # What began the run, and that it counts, must stand in the cluster before its job does: an operator that starts
+        # anew could tell neither, since the time has moved on by then.
+        begins = Outcome("Starting", Reason.PROGRESSING, "the run begins")
+        settings = limits(spec, self._settings)
+        await self._write(sync, status_after(sync, spec, run, begins, NOTHING, self._now(), settings))
+        return 0.0
+
+    async def _queue_up(self, sync: Sync, spec: Spec, run: Run) -> float:
+        """Write the place in the queue, but not at each look: a thousand that wait would never be done with that."""
+        if not self._admission.ready:
+            return SOON
+        key, now = _key(sync), self._now()
+        may_tell = self._admission.may_tell(key, now)
+        if may_tell or sync.status.phase != Phase.QUEUED or sync.status.observed_generation != sync.generation:
+            status = queued(sync, spec, run, self._admission.place(key), now)
+            await self._write(sync, status)
+            if status.spec_digest is None:
+                await self._end_replaced(sync)
+        return self._admission.refresh_after(key)
+
     def _look_again(self, outcome: Outcome, status: Status) -> float | None:
+        if status.finished:
+            return self._until_next(status)
         if status.next_attempt_time:
             return self._until(status.next_attempt_time)
         if outcome.soon:
             return SOON
-        if outcome.kind == "Running":
-            return min(LOOK_AGAIN, self._settings.progress_interval)
-        return LOOK_AGAIN if outcome.kind == "Starting" else None
+        return min(LOOK_AGAIN, self._settings.progress_interval) if outcome.kind == "Running" else LOOK_AGAIN
+
+    def _until_next(self, status: Status) -> float | None:
+        """Clocks are set, and machines sleep: what is far away is looked for in steps."""
+        if status.next_schedule_time is None or status.next_schedule_time <= self._now():
+            return None
+        return min(LONGEST_WAIT, self._until(status.next_schedule_time))
 
     def _until(self, moment: datetime) -> float:
         return max(0.0, (moment - self._now()).total_seconds())
 
-    async def _settle(self, sync: Sync) -> None:
+    async def _await_attempt(self, sync: Sync, spec: Spec, due: datetime) -> float:
+        self._admission.leave(_key(sync))
+        pauses = [self._until(due)]
+        if spec.concurrency_policy is ConcurrencyPolicy.REPLACE and (start := self._until_next(sync.status)):
+            pauses.append(start)
+        return min(pauses)
+
+    async def _settle(self, sync: Sync, spec: Spec) -> float | None:
         """A new generation that means the same needs no run, but its number must be acknowledged."""
-        if sync.status.observed_generation != sync.generation:
-            conditions = tuple(
-                item.model_copy(update={"observed_generation": sync.generation}) for item in sync.status.conditions
-            )
-            update = {"observed_generation": sync.generation, "conditions": conditions}
-            await self._write(sync, sync.status.model_copy(update=update))
-        if sync.status.phase == Phase.FAILED:
+        self._admission.leave(_key(sync))
+        status = settled(sync, spec, self._now())
+        await self._write(sync, status)
+        if has_failed(status):
             await self._end_leftovers(sync)
+        pauses = [self._until_next(status), await self._end_kept_jobs(sync, spec)]
+        return min((pause for pause in pauses if pause is not None), default=None)
+
+    async def _end_kept_jobs(self, sync: Sync, spec: Spec) -> float | None:
+        """Delete the job of a finished run once it has been kept long enough; return the seconds until then.
+
+        The TFJob's own field for that is not used: it has lagged by hours, and knows of no publish.
+        """
+        kept = spec.run_policy.ttl_seconds_after_finished if spec.run_policy else None
+        if kept is None or sync.status.completion_time is None:
+            return None
+        if pause := self._until(sync.status.completion_time + timedelta(seconds=kept)):
+            return min(LONGEST_WAIT, pause)
+        jobs, _ = await self._jobs_and_pods(sync)
+        await self._delete(sync, [job_seen(job) for job in jobs])
+        return None
 
     async def _end_leftovers(self, sync: Sync) -> None:
         """A sync that is given up must not write any more, however late its pod would start."""
-        try:
-            jobs = await self._cluster.list_tfjobs(sync)
-            pods = await self._cluster.list_pods(sync) if jobs else []
-        except TemporarySyncError as error:
-            # Without the definition there is no TFJob; and the status says already what is final.
-            logger.info("the TFJobs cannot be listed: %s", error)
-            return
+        jobs, pods = await self._jobs_and_pods(sync)
         writing = {_job_of(pod) for pod in pods if not pod_seen(pod).ended}
         ended = [job for job in map(job_seen, jobs) if job.state == "Active" or job.name in writing]
         await self._delete(sync, ended)
+
+    async def _jobs_and_pods(self, sync: Sync) -> tuple[list[Raw], list[Raw]]:
+        """Return what there is of a sync whose status says already what is final; nothing where it cannot be listed."""
+        try:
+            jobs = await self._cluster.list_tfjobs(sync)
+            return jobs, await self._cluster.list_pods(sync) if jobs else []
+        except TemporarySyncError as error:
+            # Without the definition there is no TFJob.
+            logger.info("the TFJobs cannot be listed: %s", error)
+            return [], []
 
     async def _delete(self, sync: Sync, jobs: list[JobSeen]) -> None:
         for job in jobs:
             if not job.deleting:
                 await self._cluster.delete_tfjob(sync.namespace, job.name)
 
-    async def _advance(self, sync: Sync, spec: Spec, run: Run) -> tuple[Outcome, Observation]:
+    async def _advance(self, sync: Sync, spec: Spec, run: Run, settings: Settings) -> tuple[Outcome, Observation]:
         """Take the run as far as it goes now, and return how it stands."""
         try:
             # In this order, the pods are never older than what their TFJob says of them.
@@ -160,9 +256,9 @@ class Reconciler:
                 return waiting, NOTHING
             job = next((item for item in jobs if item["metadata"]["name"] == name), None)
             if job is None and (is_new(sync, run) or sync.status.tf_job_name is None):
-                job = await self._start(sync, spec, run)
+                job = await self._start(sync, spec, run, settings)
             seen = await self._observe(sync, spec, job, [pod for pod in pods if _job_of(pod) == name])
-            outcome = judge(seen, self._now(), self._settings)
+            outcome = judge(seen, self._now(), settings)
             seen = replace(seen, progress=await self._follower.progress(sync, seen, self._now()))
             if outcome.kind == "Succeeded" and seen.job and seen.job.stages:
                 outcome = await self._publish(sync, spec, run, seen)
@@ -205,12 +301,12 @@ class Reconciler:
         return Outcome("Starting", Reason.PREVIOUS_RUN_TERMINATING, text, soon=True)
 
     def _waited_too_long(self, sync: Sync, reason: Reason) -> bool:
-        ready = sync.status.condition(ConditionType.READY)
-        if ready is None or ready.reason != reason:
+        telling = sync.status.telling
+        if telling is None or telling.reason != reason:
             return False
-        return self._now() - ready.last_transition_time > timedelta(seconds=self._settings.start_deadline)
+        return self._now() - telling.last_transition_time > timedelta(seconds=self._settings.start_deadline)
 
-    async def _start(self, sync: Sync, spec: Spec, run: Run) -> Raw:
+    async def _start(self, sync: Sync, spec: Spec, run: Run, settings: Settings) -> Raw:
         """Make repo and branch, then the TFJob."""
         opened = await open_sync(self._cluster, sync, spec)
         staging = await self._prepare(sync, spec, run, opened) if is_atomic(spec, self._settings) else None
@@ -220,7 +316,7 @@ class Reconciler:
             if await self._gateway.ensure_bucket(url, spec.bucket, opened.credentials, opened.tls):
                 await self._tell_of_branch(sync, spec)
         found = Found(opened.secret_keys, opened.certificate_keys, staging)
-        job = await self._cluster.create_tfjob(tfjob(sync, spec, run, self._settings, found))
+        job = await self._cluster.create_tfjob(tfjob(sync, spec, run, settings, found))
         owners = [owner["uid"] for owner in job["metadata"].get("ownerReferences", ())]
         if sync.uid not in owners:
             text = f"a TFJob '{job['metadata']['name']}' that is not this sync's is in the way; delete it"
@@ -290,24 +386,13 @@ class Reconciler:
     async def _tell(self, sync: Sync, status: Status, report: Report | None) -> None:
         """Count what a written status brought to an end, and post an event if people should hear of it."""
         self._metrics.status_written(sync.status, status, report)
-        if event := transition_event(sync.status, status):
+        for event in transition_events(sync.status, status):
             logger.info("%s: %s", event[1], event[2])
             await self._cluster.post_event(sync, *event)
 
 
-def transition_event(before: Status, after: Status) -> tuple[EventType, str, str] | None:
-    """Return type, reason and note of the event that tells of the change, or None where people need not hear of it."""
-    ready_before, ready = before.condition(ConditionType.READY), after.condition(ConditionType.READY)
-    if ready is None:
-        return None
-    same = ready_before is not None and ready_before.reason == ready.reason
-    if (before.phase, before.attempt, before.spec_digest) == (after.phase, after.attempt, after.spec_digest) and same:
-        return None
-    if ready.status == "False":
-        return "Warning", ready.reason, ready.message
-    if after.phase == Phase.STARTING and after.tf_job_name:
-        return "Normal", "TFJobCreated", f"TFJob '{after.tf_job_name}' is created (attempt {after.attempt})"
-    return ("Normal", ready.reason, ready.message) if ready.status == "True" else None
+def _key(sync: Sync) -> SyncKey:
+    return (sync.namespace, sync.name)
 
 
 def _publish_trouble(error: TemporarySyncError) -> Outcome:

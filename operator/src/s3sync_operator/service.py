@@ -12,6 +12,7 @@ from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.exceptions import ApiException
 
 from s3sync_operator.access import Target
+from s3sync_operator.admission import Admission, runs_under_way
 from s3sync_operator.api import Reason, Sync, parse_sync
 from s3sync_operator.cluster import KubernetesCluster
 from s3sync_operator.collector import Collector
@@ -45,6 +46,7 @@ class Service:
     gateway: S3Gateway
     pachd: GrpcPachd
     reconciler: Reconciler
+    admission: Admission
     collector: Collector
     queue: WorkQueue[SyncKey]
     freshness: Freshness
@@ -58,13 +60,17 @@ class Service:
         cluster = KubernetesCluster(api, settings.api_timeout)
         gateway = S3Gateway(settings.gateway_timeout, metrics)
         pachd = GrpcPachd(settings.gateway_timeout, metrics)
-        reconciler = Reconciler(cluster, gateway, pachd, settings, metrics=metrics)
+        admission = Admission(settings.max_concurrent_runs, settings.max_concurrent_runs_per_endpoint, metrics)
+        reconciler = Reconciler(cluster, gateway, pachd, settings, metrics=metrics, admission=admission)
         collector = _collector(cluster, pachd, settings, metrics)
         queue: WorkQueue[SyncKey] = WorkQueue(
             reconciler.reconcile, concurrency=settings.concurrency, time_limit=RECONCILE_LIMIT, metrics=metrics
         )
+        admission.wake = queue.add
         freshness = Freshness(limit=STALE_AFTER_RESYNCS * settings.resync_interval, started=time.monotonic())
-        service = cls(api, cluster, gateway, pachd, reconciler, collector, queue, freshness, settings, metrics)
+        service = cls(
+            api, cluster, gateway, pachd, reconciler, admission, collector, queue, freshness, settings, metrics
+        )
         service.background = (
             asyncio.create_task(service._resync_forever(), name="resync"),
             asyncio.create_task(service._sweep_forever(), name="sweep"),
@@ -88,6 +94,7 @@ class Service:
         self.freshness.delivered(metadata["uid"], metadata["resourceVersion"], deleted=kind == "DELETED")
         if kind == "DELETED":
             self.metrics.syncs.forget([metadata["uid"]])
+            self.admission.leave((metadata["namespace"], metadata["name"]))
             self.collector.bury(parse_sync(raw))
         else:
             self.metrics.syncs.note(raw)
@@ -148,7 +155,13 @@ class Service:
                 while (found := await self._list()) is None:
                     await asyncio.sleep(pause)
                     pause *= 2
-                self.freshness.expect(_versions(found), time.monotonic())
+                self._first_listed(found)
+
+    def _first_listed(self, found: list[dict[str, Any]]) -> None:
+        """Say what the watch must deliver before the operator is ready, and which runs are under way already."""
+        self.freshness.expect(_versions(found), time.monotonic())
+        if not self.admission.ready:
+            self.admission.fill(runs_under_way(map(parse_sync, found), self.settings))
 
     async def _list(self) -> list[dict[str, Any]] | None:
         """Return all syncs, or None where no namespace could be listed: one without rights must not take the others
@@ -178,7 +191,7 @@ class Service:
         found = await self._list()
         if found is None:
             return
-        self.freshness.expect(_versions(found), time.monotonic())
+        self._first_listed(found)
         missed = set(self.freshness.compare(_versions(found), time.monotonic()))
         for metadata in (item["metadata"] for item in found):
             if metadata["uid"] in missed:

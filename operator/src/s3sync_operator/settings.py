@@ -69,6 +69,13 @@ class Settings:
     progress_interval: int = field(
         default=10, metadata={"help": "seconds between two looks at the progress of a running sync"}
     )
+    max_concurrent_runs: int = field(
+        default=0,
+        metadata={"help": "runs under way at once, most; further ones wait in a queue; 0 sets no limit", "least": 0},
+    )
+    max_concurrent_runs_per_endpoint: int = field(
+        default=0, metadata={"help": "the same for runs that use one S3 gateway; 0 sets no limit", "least": 0}
+    )
     concurrency: int = field(default=64, metadata={"help": "syncs that are reconciled at the same time"})
     health_address: str = field(
         default="0.0.0.0:8080",
@@ -132,17 +139,17 @@ def read_settings(arguments: Sequence[str] = (), environment: Mapping[str, str] 
         raw = given.get(item.name, environment.get(_variable(item.name)))
         if raw is not None:
             try:
-                values[item.name] = _converted(item.name, item.default, raw)
+                values[item.name] = _converted(item.name, item.default, raw, item.metadata.get("least", 1))
             except ValueError as error:
                 parser.error(f"--{item.name.replace('_', '-')} ({_variable(item.name)}): {error}")
     return Settings(**values)
 
 
-def _converted(name: str, default: object, raw: str) -> object:
+def _converted(name: str, default: object, raw: str, least: int) -> object:
     if isinstance(default, tuple):
         return _namespaces(raw)
     if isinstance(default, int):
-        return _positive(raw)
+        return _number(raw, least)
     if name in _CHOICES and raw not in _CHOICES[name]:
         raise ValueError(f"'{raw}' is none of {', '.join(_CHOICES[name])}")
     optional = not raw and default == ""
@@ -163,9 +170,9 @@ def _namespaces(raw: str) -> tuple[str, ...]:
     return names
 
 
-def _positive(raw: str) -> int:
-    if not raw.isascii() or not raw.isdigit() or int(raw) < 1:
-        raise ValueError(f"'{raw}' is not a whole number of at least 1")
+def _number(raw: str, least: int) -> int:
+    if not raw.isascii() or not raw.isdigit() or int(raw) < least:
+        raise ValueError(f"'{raw}' is not a whole number of at least {least}")
     return int(raw)
 
 

@@ -36,7 +36,7 @@ def owner_of(uid: str) -> str:
 
 def run_id(sync: Sync, run: Run) -> str:
     """Return the 16 hex digits that all attempts of a run share."""
-    return owner_of(sync.uid) + short_hash(f"{sync.uid}/{run.generation}/{run.digest}")
+    return owner_of(sync.uid) + short_hash(f"{sync.uid}/{run.generation}/{run.digest}{run.mark}")
 
 
 def staging_branch(run: str) -> str:

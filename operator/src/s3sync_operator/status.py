@@ -1,15 +1,30 @@
 """Pure: what a sync's status must be, from spec, last status, observation and time; kstatus' rules hold in it.
 
 kstatus: Reconciling and Stalled are present only while True and never both; every write carries the whole list of
-conditions and the generation they speak of; passing trouble is Reconciling, a final failure is Stalled.
+conditions and the generation they speak of; passing trouble is Reconciling, a final failure is Stalled. A sync that is
+Ready stays so while what its spec means is run once more; one that has failed is tried as if for the first time.
+
+| what happens                                  | Ready                   | Reconciling | Stalled | Syncing |
+|-----------------------------------------------|-------------------------|-------------|---------|---------|
+| a run of a new spec, or after a failure       | Unknown, False: trouble | True        |         |         |
+| the same, between two attempts                | False                   | True        |         |         |
+| a re-run of what is Ready, in all its attempts | True                   |             |         | True    |
+| any run has succeeded                         | True                    |             |         |         |
+| any run has failed for good, or a bad spec    | False                   |             | True    |         |
+| a new spec waits in the queue                 | Unknown                 | True        |         |         |
+| a re-run, not begun yet, waits in the queue   | as before               |             | as before | True  |
+| a new spec is held back by suspend            | Unknown                 |             |         |         |
+| the next attempt is held back by suspend      | False, True: of a re-run |            |         |         |
+| a re-run, not begun yet, is held back by suspend | as before            |             | as before |       |
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from s3sync_operator.api import (
+    DEFAULT_HISTORY,
     FAILURES_IN_STATUS,
     Condition,
     ConditionType,
@@ -24,8 +39,11 @@ from s3sync_operator.api import (
     Sync,
 )
 from s3sync_operator.desired import Run
+from s3sync_operator.durations import duration_text
+from s3sync_operator.ledger import at_end, at_run, lasting, replaced
 from s3sync_operator.observed import Observation, PodSeen
 from s3sync_operator.report import FIRST_RETRYABLE_EXIT_CODE, Report
+from s3sync_operator.runs import begins_run, is_new, is_rerun
 from s3sync_operator.settings import Settings
 
 KILLED = 137
@@ -58,43 +76,6 @@ class Outcome:
     commit: str | None = None
     digest: str | None = None
     soon: bool = False
-
-
-def current_run(sync: Sync, spec: Spec, now: datetime) -> Run:
-    """Return the run that the sync is at: the one in its status, its next attempt once that is due, or a new one.
-
-    A new run begins where the meaning of the spec differs from what the status' run carries out.
-    """
-    recorded = recorded_run(sync, spec.digest)
-    if recorded is None:
-        return Run(sync.generation, 1, spec.digest)
-    due = sync.status.next_attempt_time is not None and sync.status.next_attempt_time <= now
-    return replace(recorded, attempt=recorded.attempt + 1) if due else recorded
-
-
-def recorded_run(sync: Sync, digest: str) -> Run | None:
-    """Return the run that the status speaks of, or None where that is no run of the spec with this digest.
-
-    Another version of the operator may have left fields out or take the digest otherwise; the spec of one generation is
-    the same all the same.
-    """
-    status = sync.status
-    if status.spec_digest is None and status.tf_job_name is None:
-        return None
-    generation = _run_generation(sync)
-    if status.spec_digest != digest and generation != sync.generation:
-        return None
-    return Run(generation, status.attempt or 1, status.spec_digest or digest)
-
-
-def _run_generation(sync: Sync) -> int:
-    known = (sync.status.run_generation, sync.status.observed_generation, sync.generation)
-    return next(generation for generation in known if generation is not None and generation > 0)
-
-
-def is_new(sync: Sync, run: Run) -> bool:
-    """Tell whether the status does not yet speak of this attempt."""
-    return recorded_run(sync, run.digest) != run
 
 
 # --- Judging an observation: rules in order, the first that answers wins. -------------------------------------------
@@ -290,8 +271,10 @@ def status_after(
     started = seen.job.created if seen.job else _kept_start(sync, run)
     completed = now if ended else None
     report = seen.report
-    return Status(
-        observed_generation=sync.generation,
+    # What a re-run was Ready with stays true until that ends.
+    shown = sync.status if is_rerun(sync, run) and not ended else Status()
+    after = Status(
+        **at_run(sync, spec, run, now),
         phase=_phase(outcome),
         branch=spec.effective_branch,
         destination=spec.destination,
@@ -306,27 +289,31 @@ def status_after(
         completion_time=completed,
         duration=duration_text(completed - started) if completed and started else None,
         counts=_counts(report),
-        commit=outcome.commit,
-        manifest_digest=outcome.digest or (report.digest if report and outcome.kind == "Succeeded" else None),
+        commit=outcome.commit or shown.commit,
+        manifest_digest=outcome.digest or shown.manifest_digest or _digest(report, outcome),
         failures=_failures(report),
         skipped=_skipped(report),
         dry_run=_dry_run(report),
         log_tail=seen.log_tail or None,
         progress=seen.progress if outcome.kind == "Running" else None,
-        conditions=_conditions(sync, _same_run(sync, run), run, outcome, now, settings),
+        conditions=_conditions(sync, run, outcome, now, settings),
     )
+    return at_end(after, spec)
+
+
+def _digest(report: Report | None, outcome: Outcome) -> str | None:
+    return report.digest if report and outcome.kind == "Succeeded" else None
 
 
 def invalid_spec_status(sync: Sync, problem: str, now: datetime) -> Status:
     """Return the status of a sync whose spec breaks a rule that admission did not know."""
     outcome = Outcome("Permanent", Reason.INVALID_SPEC, problem)
     before = sync.status if sync.status.observed_generation == sync.generation else Status()
+    limit = sync.spec.effective_history_limit if sync.spec else DEFAULT_HISTORY
     # Without a digest, a mended spec is a new run, even if it is the one from before.
-    return Status(
-        observed_generation=sync.generation,
-        phase=Phase.FAILED,
-        conditions=_conditions(sync, before, Run(sync.generation, 1, ""), outcome, now, Settings()),
-    )
+    kept = lasting(sync.status) | replaced(sync, limit, now) | {"observed_generation": sync.generation}
+    wanted = _failed(outcome)
+    return Status(**kept, phase=Phase.FAILED, conditions=tuple(condition(sync, before, now, *item) for item in wanted))
 
 
 def _kept_start(sync: Sync, run: Run) -> datetime | None:
@@ -386,38 +373,58 @@ def _failures(report: Report | None) -> tuple[FileFailure, ...] | None:
 
 def _same_run(sync: Sync, run: Run) -> Status:
     """A new run's conditions are new, so that the time they stand tells how long this run has waited."""
-    recorded = recorded_run(sync, run.digest)
-    return sync.status if recorded and recorded.generation == run.generation else Status()
+    return Status() if begins_run(sync, run) else sync.status
 
 
-def _conditions(
-    sync: Sync, before: Status, run: Run, outcome: Outcome, now: datetime, settings: Settings
-) -> tuple[Condition, ...]:
-    """The whole list: Ready always; Reconciling while work goes on; Stalled once it has failed for good."""
-    wanted: list[tuple[ConditionType, Literal["True", "False", "Unknown"], str, str]] = []
+Wanted = tuple[ConditionType, Literal["True", "False", "Unknown"], str, str]
+
+
+def _conditions(sync: Sync, run: Run, outcome: Outcome, now: datetime, settings: Settings) -> tuple[Condition, ...]:
+    """The whole list: Ready always; Reconciling while work goes on; Stalled once it has failed for good; of a re-run,
+    Syncing and Ready as it was until it ends."""
+    before = _same_run(sync, run)
+    ready = sync.status.condition(ConditionType.READY)
+    if ready is None or not is_rerun(sync, run):
+        return tuple(condition(sync, before, now, *item) for item in _wanted(run, outcome, settings))
+    if outcome.kind in ("Succeeded", "Permanent"):
+        return tuple(condition(sync, sync.status, now, *item) for item in _wanted(run, outcome, settings))
+    text = _again(run, outcome, settings) if outcome.kind == "Retryable" else outcome.message
+    return (
+        condition(sync, sync.status, now, ConditionType.READY, "True", ready.reason, ready.message),
+        condition(sync, before, now, ConditionType.SYNCING, "True", outcome.reason, text),
+    )
+
+
+def _wanted(run: Run, outcome: Outcome, settings: Settings) -> list[Wanted]:
     if outcome.kind == "Succeeded":
-        wanted = [(ConditionType.READY, "True", outcome.reason, outcome.message)]
-    elif outcome.kind == "Permanent":
-        wanted = [
-            (ConditionType.READY, "False", outcome.reason, outcome.message),
-            (ConditionType.STALLED, "True", outcome.reason, outcome.message),
-        ]
-    elif outcome.kind == "Retryable":
-        again = f"attempt {run.attempt} of {settings.max_attempts} failed ({outcome.reason}); another follows"
-        wanted = [
+        return [(ConditionType.READY, "True", outcome.reason, outcome.message)]
+    if outcome.kind == "Permanent":
+        return _failed(outcome)
+    if outcome.kind == "Retryable":
+        again = _again(run, outcome, settings)
+        return [
             (ConditionType.READY, "False", outcome.reason, outcome.message),
             (ConditionType.RECONCILING, "True", Reason.PROGRESSING_WITH_RETRY, again),
         ]
-    else:
-        reason = Reason.PROGRESSING_WITH_RETRY if outcome.troubled or run.attempt > 1 else Reason.PROGRESSING
-        wanted = [
-            (ConditionType.READY, "False" if outcome.troubled else "Unknown", outcome.reason, outcome.message),
-            (ConditionType.RECONCILING, "True", reason, outcome.message),
-        ]
-    return tuple(_condition(sync, before, now, *item) for item in wanted)
+    reason = Reason.PROGRESSING_WITH_RETRY if outcome.troubled or run.attempt > 1 else Reason.PROGRESSING
+    return [
+        (ConditionType.READY, "False" if outcome.troubled else "Unknown", outcome.reason, outcome.message),
+        (ConditionType.RECONCILING, "True", reason, outcome.message),
+    ]
 
 
-def _condition(
+def _failed(outcome: Outcome) -> list[Wanted]:
+    return [
+        (ConditionType.READY, "False", outcome.reason, outcome.message),
+        (ConditionType.STALLED, "True", outcome.reason, outcome.message),
+    ]
+
+
+def _again(run: Run, outcome: Outcome, settings: Settings) -> str:
+    return f"attempt {run.attempt} of {settings.max_attempts} failed ({outcome.reason}); another follows"
+
+
+def condition(
     sync: Sync,
     last: Status,
     now: datetime,
@@ -426,6 +433,7 @@ def _condition(
     reason: str,
     message: str,
 ) -> Condition:
+    """Return a condition; it stands since it last changed from what it was in the `last` status."""
     before = last.condition(kind)
     since = before.last_transition_time if before and before.status == value else now
     return Condition(
@@ -437,13 +445,3 @@ def _condition(
         last_transition_time=since,
         observed_generation=sync.generation,
     )
-
-
-def duration_text(span: timedelta) -> str:
-    """Return a span as Kubernetes writes durations: 45s, 1m30s, 2h0m5s."""
-    seconds = max(0, round(span.total_seconds()))
-    hours, rest = divmod(seconds, 3600)
-    minutes, seconds = divmod(rest, 60)
-    if hours:
-        return f"{hours}h{minutes}m{seconds}s"
-    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
