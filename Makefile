@@ -9,6 +9,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SOURCES := operator/src job_image/src job_image/bench deploy/local tests
 CRD := crd/pachydermsyncs.sync.pachyderm.io.yaml
+REASONS := docs/troubleshooting.md
 
 export UV_PYTHON_DOWNLOADS := never
 # A cache on another file system than the tree cannot be linked from; that is no reason for a warning.
@@ -29,6 +30,7 @@ setup: .venv/.synced ## Make the Python environment from the lock.
 
 generate: .venv/.synced ## Write everything that is generated: the CRD, install.yaml, the chart's copies; format the sources.
 	$(BIN)/python -m s3sync_operator.crd > $(CRD)
+	$(BIN)/python -m s3sync_operator.troubleshooting > $(REASONS)
 	$(BIN)/python -m s3sync_local.manifests
 	$(BIN)/ruff format -q $(SOURCES)
 
@@ -40,6 +42,8 @@ verify: .venv/.synced ## Lint, types, architecture; fail if anything generated i
 	$(BIN)/lint-imports
 	$(BIN)/python -m s3sync_operator.crd | diff -u $(CRD) - \
 		|| { echo "$(CRD) is not as generated: run 'make generate' and commit" >&2; exit 1; }
+	$(BIN)/python -m s3sync_operator.troubleshooting | diff -u $(REASONS) - \
+		|| { echo "$(REASONS) is not as generated: run 'make generate' and commit" >&2; exit 1; }
 	$(BIN)/python -m s3sync_local.manifests --check
 	"$$($(PYTHON) deploy/local/bootstrap_uv.py)" lock --check
 
