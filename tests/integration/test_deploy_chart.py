@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from s3sync_local.manifests import CHART, OPERATOR
+from s3sync_local.manifests import CHART, MONITORING, OPERATOR
 from s3sync_operator import __version__
 from tests.support.deploy import SYSTEM, Helm, HelmError, by_key, comparable, container, environment, only, overlay
 
@@ -184,6 +184,20 @@ def test_a_service_monitor_finds_the_service_and_comes_only_when_asked_for(helm:
     assert [port["name"] for port in service["spec"]["ports"]] == ["metrics"]
     assert monitor["spec"]["endpoints"] == [{"port": "metrics", "path": "/metrics", "interval": "1m"}]
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_the_alert_rules_come_as_they_are_and_only_when_asked_for(helm: Helm) -> None:
+    assert "PrometheusRule" not in kinds(helm.template())
+    found = only(helm.template({"prometheusRule": {"create": True, "labels": {"release": "x"}}}), "PrometheusRule")
+    assert found["spec"] == yaml.safe_load((MONITORING / "rules.yaml").read_text())
+    assert found["metadata"]["labels"]["release"] == "x"
+
+
+def test_the_dashboard_comes_as_it_is_and_only_when_asked_for(helm: Helm) -> None:
+    assert "ConfigMap" not in kinds(helm.template())
+    found = only(helm.template({"dashboard": {"create": True}}), "ConfigMap")
+    assert json.loads(found["data"]["s3sync.json"]) == json.loads((MONITORING / "dashboard.json").read_text())
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 
 NAMES = [

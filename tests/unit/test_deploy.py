@@ -1,6 +1,7 @@
 """The manifests as kustomize renders them, and what is generated of them."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +183,28 @@ def test_what_the_overlays_say_of_a_file_is_true() -> None:
     texts = [path.read_text() for path in DEPLOY.glob("**/*.yaml") if "local" not in path.relative_to(DEPLOY).parts[:1]]
     named = {name for text in texts for name in re.findall(r"\b(?:deploy|tests)/[\w./-]+\.(?:yaml|py)", text)}
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_monitoring_is_a_component_that_a_kustomization_adds(tmp_path: Path) -> None:
+    shutil.copytree(DEPLOY, tmp_path / "deploy", ignore=shutil.ignore_patterns("local", "chart"))
+    shutil.copytree(ROOT / "crd", tmp_path / "crd")
+    wanted = {"resources": ["deploy/overlays/cluster"], "components": ["deploy/monitoring"]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(wanted))
+    found = objects(render(tmp_path))
+    added = {(item["kind"], item["metadata"]["namespace"]) for item in found if item not in overlay("cluster")}
+    assert added == {(kind, SYSTEM) for kind in ("ServiceMonitor", "PrometheusRule", "ConfigMap")}
+    monitor, service = only(found, "ServiceMonitor"), only(found, "Service")
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert only(found, "PrometheusRule")["spec"] == yaml.safe_load((DEPLOY / "monitoring/rules.yaml").read_text())
+
+
+def test_argo_cd_gets_its_scripts_as_they_are() -> None:
+    folder = DEPLOY / "gitops/argocd"
+    data = yaml.safe_load((folder / "argocd-cm-patch.yaml").read_text())["data"]
+    actions = yaml.safe_load(data["resource.customizations.actions.sync.pachyderm.io_PachydermS3Sync"])
+    health = data["resource.customizations.health.sync.pachyderm.io_PachydermS3Sync"]
+    assert health == (folder / "health.lua").read_text()
+    assert actions["discovery.lua"] == (folder / "actions/discovery.lua").read_text()
+    assert {item["name"]: item["action.lua"] for item in actions["definitions"]} == {
+        name: (folder / f"actions/{name}/action.lua").read_text() for name in ("re-run", "suspend", "resume")
+    }

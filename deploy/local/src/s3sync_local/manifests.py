@@ -1,5 +1,5 @@
-"""Makes what is generated of deploy/: install.yaml, the chart's copies of the definition and the roles, and the values'
-table in its README.
+"""Makes what is generated of deploy/: install.yaml, the chart's copies of the definition, the roles and the alert rules,
+the values' table in its README, the alert rules as a PrometheusRule, and Argo CD's scripts as its ConfigMap has them.
 
 `python -m s3sync_local.manifests` writes the files, with `--check` it fails where one is not as generated.
 """
@@ -26,6 +26,9 @@ KUSTOMIZE_SECONDS = 60
 OPERATOR = "s3sync-operator"
 CLUSTER_SCOPED = ("customresourcedefinitions",)
 """Resources in the operator's rules that have no namespace, and so no place in a Role."""
+MONITORING = DEPLOY / "monitoring"
+ARGOCD = DEPLOY / "gitops/argocd"
+ARGOCD_KIND = "sync.pachyderm.io_PachydermS3Sync"
 TABLE_BEGIN, TABLE_END = "<!-- values: generated -->\n", "<!-- end of values -->\n"
 
 Raw = dict[str, Any]
@@ -97,8 +100,58 @@ def generated() -> dict[Path, str]:
         DEPLOY / "install.yaml": _header("deploy/overlays/cluster") + render(DEPLOY / "overlays/cluster"),
         CHART / "files/crd.yaml": CRD.read_text(),
         CHART / "files/roles.yaml": _header("deploy/base/*.yaml") + yaml.safe_dump(found, sort_keys=False, width=120),
+        MONITORING / "prometheusrule.yaml": _header("deploy/monitoring/rules.yaml")
+        + _dump(prometheus_rule(yaml.safe_load((MONITORING / "rules.yaml").read_text()))),
+        CHART / "files/rules.yaml": (MONITORING / "rules.yaml").read_text(),
+        CHART / "files/dashboard.json": (MONITORING / "dashboard.json").read_text(),
+        ARGOCD / "argocd-cm-patch.yaml": _header("deploy/gitops/argocd/*.lua") + _dump(argocd_config()),
         CHART / "README.md": with_table((CHART / "README.md").read_text(), table(schema, values)),
     }
+
+
+def prometheus_rule(rules: Raw) -> Raw:
+    """Return the alert rules as the Prometheus operator takes them."""
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": OPERATOR, "namespace": "s3sync-system"},
+        "spec": rules,
+    }
+
+
+def argocd_config() -> Raw:
+    """Return what Argo CD's ConfigMap needs to know health and actions of a sync."""
+    actions = {
+        "discovery.lua": (ARGOCD / "actions/discovery.lua").read_text(),
+        "definitions": [
+            {"name": script.parent.name, "action.lua": script.read_text()}
+            for script in sorted(ARGOCD.glob("actions/*/action.lua"))
+        ],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "argocd-cm", "namespace": "argocd", "labels": {"app.kubernetes.io/part-of": "argocd"}},
+        "data": {
+            f"resource.customizations.health.{ARGOCD_KIND}": (ARGOCD / "health.lua").read_text(),
+            f"resource.customizations.actions.{ARGOCD_KIND}": _dump(actions),
+        },
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as such."""
+
+
+def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _represent)
+
+
+def _dump(document: Raw) -> str:
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
 
 
 def _header(source: str) -> str:

@@ -1,0 +1,3 @@
+-- Begins no more run; one under way ends as usual.
+obj.spec.suspend = true
+return obj
