@@ -111,6 +111,22 @@ def test_a_publish_counts_where_the_status_that_tells_of_it_is_written(ended: St
     assert sum(value(metrics, "s3sync_publishes_total", result=item) or 0 for item in PUBLISHES) == 1
 
 
+@pytest.mark.parametrize("phase", [Phase.SUSPENDED, Phase.QUEUED])
+def test_a_run_that_was_to_follow_and_is_taken_back_does_not_count_the_one_before_again(phase: Phase) -> None:
+    metrics = Metrics()
+    metrics.status_written(VERIFIED.model_copy(update={"phase": phase}), VERIFIED, None)
+    assert value(metrics, "s3sync_runs_finished_total", result="succeeded", reason="Verified") == 0
+
+
+def test_an_attempt_of_a_re_run_that_fails_counts_under_its_own_reason_though_ready_stays_true() -> None:
+    metrics = Metrics()
+    ready = VERIFIED.conditions[0]
+    told = {"type": ConditionType.SYNCING, "status": "True", "reason": Reason.ENDPOINT_UNREACHABLE}
+    retrying = status(Phase.RETRYING).model_copy(update={"conditions": (ready, ready.model_copy(update=told))})
+    metrics.status_written(RUNNING, retrying, None)
+    assert failed(metrics, Reason.ENDPOINT_UNREACHABLE) == 1
+
+
 def test_files_that_a_failed_job_did_not_come_to_are_unfinished() -> None:
     metrics, told = Metrics(), report("content-differs")
     files = told.files.model_copy(update={"total": 10, "verified": 3, "failed": 2})

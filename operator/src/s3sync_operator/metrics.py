@@ -298,6 +298,9 @@ def _ends_attempt(before: Status, after: Status) -> bool:
     """
     if not after.finished and after.phase != Phase.RETRYING:
         return False
+    # One that was to run again, and is not, is finished anew by what it had been finished by.
+    if after.completion_time is not None and after.completion_time == before.completion_time:
+        return False
     return _ended_attempt(before) != _ended_attempt(after)
 
 
@@ -321,8 +324,8 @@ def _publish_result(after: Status, reason: str) -> str | None:
 
 
 def _known(status: Status) -> str:
-    ready = status.condition(ConditionType.READY)
-    return ready.reason if ready and ready.reason in REASONS else OTHER
+    telling = status.telling
+    return telling.reason if telling and telling.reason in REASONS else OTHER
 
 
 @dataclass(frozen=True)
