@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from s3sync_operator.access import Credentials, Tls
-from s3sync_operator.api import Reason
+from s3sync_operator.admission import Admission
+from s3sync_operator.api import ANNOTATION_RUN_REQUESTED, Reason
 from s3sync_operator.errors import TemporarySyncError
 from s3sync_operator.pachd import GrpcPachd
 from s3sync_operator.reconcile import Reconciler
@@ -54,7 +55,8 @@ class Way:
         self.name = name
         self.cluster = MemoryCluster(**spec)
         self.now = NOON
-        self.reconciler = Reconciler(self.cluster, OpenGateway(), GrpcPachd(1), SETTINGS, lambda: self.now)
+        self.cluster.clock = lambda: self.now
+        self.admission = Admission()
         self.steps: list[Step] = []
 
     def take(self, happened: str, verdict: Verdict, *, suspended: bool = False) -> None:
@@ -65,14 +67,30 @@ class Way:
     async def look(self, happened: str, verdict: Verdict, *, after: float = 0, suspended: bool = False) -> None:
         """Let the operator look at the sync so many seconds later, until it writes nothing more, and note it."""
         self.now += timedelta(seconds=after)
-        for _ in range(5):
+        for _ in range(8):
             before = json.dumps(self.cluster.raw, sort_keys=True)
-            await self.reconciler.reconcile(KEY)
+            # Each look is that of an operator that has just been started.
+            operator = Reconciler(
+                self.cluster, OpenGateway(), GrpcPachd(1), SETTINGS, lambda: self.now, admission=self.admission
+            )
+            await operator.reconcile(KEY)
             if json.dumps(self.cluster.raw, sort_keys=True) == before:
                 break
         else:
             raise AssertionError(f"{self.name}: {happened}: the operator writes on and on")
         self.take(happened, verdict, suspended=suspended)
+
+    def request(self, token: str) -> None:
+        """Ask for another run, as `kubectl annotate` does."""
+        self.cluster.raw["metadata"]["annotations"] = {ANNOTATION_RUN_REQUESTED: token}
+
+    async def re_run(self, token: str, verdict: Verdict = "Current") -> None:
+        """Ask for another run, and let its pod run."""
+        self.request(token)
+        self.take(f"run {token} is asked for", self.steps[-1].verdict)
+        await self.look(f"run {token} begins", verdict, after=5)
+        self.pod("Running", objects.RUNNING)
+        await self.look(f"the pod of run {token} runs", verdict)
 
     def change(self, happened: str, verdict: Verdict, **spec: Any) -> None:
         """Change the spec, which the operator has not seen then."""
@@ -176,6 +194,89 @@ async def _trouble(way: Way) -> None:
     await way.look("the pod is evicted", "InProgress")
 
 
+async def _runs_again(way: Way) -> None:
+    await _succeeds(way)
+    await way.re_run("one")
+    way.ends("verified")
+    await way.look("run one is verified", "Current", after=5)
+    await way.re_run("two")
+    way.ends("endpoint-unreachable")
+    await way.look("an attempt of run two fails", "Current", after=5)
+    way.cluster.pods = []
+    await way.look("the next attempt of run two begins", "Current", after=60)
+    way.ends("endpoint-unreachable")
+    await way.look("the last attempt of run two fails", "Failed", after=5)
+    await way.re_run("three", "InProgress")
+    way.ends("verified")
+    await way.look("run three is verified", "Current", after=5)
+
+
+async def _scheduled(way: Way) -> None:
+    await _succeeds(way)
+    await way.look("its time has not come", "Current", after=600)
+    way.cluster.pods = []
+    await way.look("its time has come", "Current", after=3600)
+    way.pod("Running", objects.RUNNING)
+    await way.look("the scheduled run's pod runs", "Current")
+    way.ends("content-differs")
+    await way.look("the scheduled run fails for good", "Failed", after=5)
+    way.cluster.pods = []
+    await way.look("its time has come again", "InProgress", after=3600)
+
+
+async def _suspended_from_the_start(way: Way) -> None:
+    way.take("it is made", "InProgress")
+    await way.look("the operator holds it back", "Current", suspended=True)
+    way.change("it is resumed", "InProgress", suspend=False)
+    await way.look("its TFJob is made", "InProgress")
+
+
+async def _suspended_later(way: Way) -> None:
+    await _succeeds(way)
+    way.change("it is suspended", "InProgress", suspend=True)
+    await way.look("the operator has seen that", "Current", suspended=True)
+    way.request("one")
+    await way.look("a run is asked for and held back", "Current", suspended=True)
+    way.change("it is resumed", "InProgress", suspend=False)
+    await way.look("the run begins", "Current", after=5)
+    way.ends("endpoint-unreachable")
+    await way.look("an attempt fails", "Current", after=5)
+    way.change("it is suspended between two attempts", "InProgress", suspend=True)
+    await way.look("the next attempt is held back", "Current", suspended=True)
+    way.change("another path is asked for", "InProgress", inputPath="other")
+    await way.look("the new spec's run is held back", "Current", suspended=True)
+
+
+async def _suspended_while_it_runs(way: Way) -> None:
+    await way.look("its TFJob is made", "InProgress")
+    way.change("it is suspended", "InProgress", suspend=True)
+    way.pod("Running", objects.RUNNING)
+    await way.look("its pod runs on", "InProgress")
+    way.ends("endpoint-unreachable")
+    await way.look("an attempt fails, and no other begins", "Current", suspended=True)
+
+
+async def _suspended_after_it_failed(way: Way) -> None:
+    await way.look("its TFJob is made", "InProgress")
+    way.ends("content-differs")
+    await way.look("what was read back differs", "Failed")
+    way.change("it is suspended", "InProgress", suspend=True)
+    await way.look("the operator has seen that", "Failed")
+
+
+async def _queued(way: Way) -> None:
+    way.admission = Admission(total=1)
+    way.admission.fill({("kubeflow", "another"): "an-endpoint"})
+    await way.look("another sync runs", "InProgress")
+    way.admission.leave(("kubeflow", "another"))
+    await way.look("it is its turn", "InProgress", after=60)
+    way.ends("verified")
+    await way.look("it is verified", "Current", after=5)
+    assert way.admission.ask(("kubeflow", "another"), "an-endpoint")
+    way.request("one")
+    await way.look("another sync runs before its next run", "Current", after=5)
+
+
 WAYS: tuple[tuple[str, Callable[[Way], Awaitable[None]], dict[str, Any]], ...] = (
     ("a sync that succeeds and is changed", _success, {}),
     ("a sync that is retried", _retries, {}),
@@ -185,6 +286,13 @@ WAYS: tuple[tuple[str, Callable[[Way], Awaitable[None]], dict[str, Any]], ...] =
     ("a sync with a bad spec", _bad_spec, {"fromTheFuture": True}),
     ("a cluster without Kubeflow", _no_kubeflow, {}),
     ("a run in trouble", _trouble, {}),
+    ("a sync that is run again", _runs_again, {}),
+    ("a sync with a schedule", _scheduled, {"trigger": {"schedule": "0 * * * *"}}),
+    ("a sync that is suspended from the start", _suspended_from_the_start, {"suspend": True}),
+    ("a sync that is suspended later", _suspended_later, {}),
+    ("a sync that is suspended while it runs", _suspended_while_it_runs, {}),
+    ("a sync that is suspended after it failed", _suspended_after_it_failed, {}),
+    ("a sync that waits in the queue", _queued, {}),
 )
 
 

@@ -1,5 +1,6 @@
 """What GitOps tools make of a sync: kstatus and Argo CD's Lua, over every step that a sync can take."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -13,30 +14,34 @@ ARGO = {"InProgress": {"Progressing"}, "Current": {"Healthy", "Suspended"}, "Fai
 """What Argo CD calls what kstatus calls so."""
 
 
-async def steps() -> list[Step]:
+async def collected() -> list[Step]:
     return [step async for step in transitions()]
 
 
-async def test_kstatus_sees_each_step_as_it_is() -> None:
-    found = await steps()
-    assert {str(step): kstatus(step.raw) for step in found} == {str(step): step.verdict for step in found}
+@pytest.fixture(scope="module")
+def steps() -> list[Step]:
+    return asyncio.run(collected())
 
 
-async def test_no_step_breaks_what_kstatus_takes_for_granted() -> None:
-    assert {str(step): found for step in await steps() if (found := breaches(step.raw))} == {}
+def test_kstatus_sees_each_step_as_it_is(steps: list[Step]) -> None:
+    assert {str(step): kstatus(step.raw) for step in steps} == {str(step): step.verdict for step in steps}
 
 
-async def test_argo_cd_sees_each_step_as_kstatus_does() -> None:
+def test_no_step_breaks_what_kstatus_takes_for_granted(steps: list[Step]) -> None:
+    assert {str(step): found for step in steps if (found := breaches(step.raw))} == {}
+
+
+def test_argo_cd_sees_each_step_as_kstatus_does(steps: list[Step]) -> None:
     argocd = ArgoCD()
-    for step in await steps():
+    for step in steps:
         found = argocd.health(step.raw)
         wanted = {"Suspended"} if step.suspended else ARGO.get(step.verdict, {"Progressing"}) - {"Suspended"}
         assert found["status"] in wanted, f"{step}: {found}"
 
 
-async def test_argo_cd_tells_the_message_of_the_condition_that_decides() -> None:
+def test_argo_cd_tells_the_message_of_the_condition_that_decides(steps: list[Step]) -> None:
     argocd = ArgoCD()
-    by_name = {str(step): step.raw for step in await steps()}
+    by_name = {str(step): step.raw for step in steps}
     verified = by_name["a sync that succeeds and is changed: it is verified"]
     assert argocd.health(verified)["message"] == verified["status"]["conditions"][0]["message"]
     failed = by_name["a sync that is given up: the last attempt fails"]

@@ -298,9 +298,6 @@ def _ends_attempt(before: Status, after: Status) -> bool:
     """
     if not after.finished and after.phase != Phase.RETRYING:
         return False
-    # One that was to run again, and is not, is finished anew by what it had been finished by.
-    if after.completion_time is not None and after.completion_time == before.completion_time:
-        return False
     return _ended_attempt(before) != _ended_attempt(after)
 
 
