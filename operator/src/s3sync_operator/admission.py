@@ -73,6 +73,9 @@ class Admission:
 
     def ask(self, key: SyncKey, endpoint: str) -> bool:
         """Admit the run if it may begin; else it waits, and is woken at its turn."""
+        if self._active.get(key) not in (None, endpoint):
+            # Its spec names another gateway now, where others may have come first.
+            self.leave(key)
         # Of those that wait, none could make use of the room that there is, or it would not wait.
         if key in self._active or (self._filled and self._has_room(endpoint)):
             self.occupy(key, endpoint)

@@ -18,9 +18,10 @@ LASTING = (
 """Fields of the status that no run, and no spec that breaks a rule, makes an end of."""
 
 
-def lasting(status: Status) -> dict[str, Any]:
-    """Return the fields that outlive any run."""
+def lasting(status: Status, limit: int) -> dict[str, Any]:
+    """Return the fields that outlive any run, with at most `limit` runs in the history."""
     kept = {name: getattr(status, name) for name in LASTING}
+    kept["history"] = status.history and status.history[:limit]
     if kept["last_successful_time"] is None and status.phase is Phase.SUCCEEDED:
         # Versions before this field told of the last run alone.
         kept["last_successful_time"] = status.completion_time
@@ -29,12 +30,10 @@ def lasting(status: Status) -> dict[str, Any]:
 
 def always(sync: Sync, spec: Spec, now: datetime) -> dict[str, Any]:
     """Return the lasting fields as they are while no run begins or ends."""
-    history = sync.status.history
-    return lasting(sync.status) | {
+    return lasting(sync.status, spec.effective_history_limit) | {
         "observed_generation": sync.generation,
         "applied_digest": spec.applied_digest,
         "next_schedule_time": next_start(sync, spec, now, begins=False),
-        "history": history and history[: spec.effective_history_limit],
     }
 
 

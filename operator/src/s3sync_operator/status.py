@@ -311,7 +311,7 @@ def invalid_spec_status(sync: Sync, problem: str, now: datetime) -> Status:
     before = sync.status if sync.status.observed_generation == sync.generation else Status()
     limit = sync.spec.effective_history_limit if sync.spec else DEFAULT_HISTORY
     # Without a digest, a mended spec is a new run, even if it is the one from before.
-    kept = lasting(sync.status) | replaced(sync, limit, now) | {"observed_generation": sync.generation}
+    kept = lasting(sync.status, limit) | replaced(sync, limit, now) | {"observed_generation": sync.generation}
     wanted = _failed(outcome)
     return Status(**kept, phase=Phase.FAILED, conditions=tuple(condition(sync, before, now, *item) for item in wanted))
 
