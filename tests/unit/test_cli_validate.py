@@ -82,6 +82,19 @@ def test_what_the_operators_settings_decide_is_a_warning_until_they_are_told(spe
     assert problems(raw, address="grpc://pachd:30650") == []
 
 
+@pytest.mark.parametrize(
+    ("trigger", "field"),
+    [
+        ({"schedule": "0 0 30 2 *"}, "spec.trigger.schedule"),
+        ({"schedule": "@daily", "timeZone": "Europe/Berline"}, "spec.trigger.timeZone"),
+    ],
+)
+def test_a_schedule_that_never_comes_is_an_error_though_admission_lets_it_pass(
+    trigger: dict[str, Any], field: str
+) -> None:
+    assert problems(GOOD | {"spec": {"repo": "r", "trigger": trigger}}) == [(field, "error")]
+
+
 def test_what_no_setting_mends_is_an_error() -> None:
     spec = {"repo": "r" * 63, "branch": "b", "client": "minio"}
     assert problems(GOOD | {"spec": spec}) == [("spec.client", "error")]

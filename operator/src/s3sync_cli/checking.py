@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from s3sync_cli.documents import API_VERSION, Document, Path
 from s3sync_operator import rules
 from s3sync_operator.api import IMMUTABLE, KIND, Spec, admission_complaints, parse_spec
+from s3sync_operator.schedule import schedule_problem
 from s3sync_operator.settings import Settings
 from s3sync_operator.staging import spec_problem
 
@@ -161,14 +162,16 @@ def _no_such_field(name: str, known: Sequence[str]) -> str:
 def _in_operation(document: Document, address: str | None) -> Iterator[Problem]:
     """What is wrong with a spec that admission lets pass, and the operator does not."""
     spec = parse_spec(_whole_numbers(document.raw["spec"]))
-    given = spec_problem(spec, Settings(default_pachd_address=address or ""))
-    if given is None:
-        return
-    severity: Severity = "error"
-    if address is None and spec_problem(spec, Settings(default_pachd_address=SOME_PACHD)) is None:
-        severity = "warning"
-    where, _, message = given.partition(": ")
-    yield Problem(tuple(where.split(".")), message, 0, severity)
+    if wrong := schedule_problem(spec.trigger):
+        yield _problem(wrong, "error")
+    if wrong := spec_problem(spec, Settings(default_pachd_address=address or "")):
+        mended = address is None and spec_problem(spec, Settings(default_pachd_address=SOME_PACHD)) is None
+        yield _problem(wrong, "warning" if mended else "error")
+
+
+def _problem(said: str, severity: Severity) -> Problem:
+    where, _, message = said.partition(": ")
+    return Problem(tuple(where.split(".")), message, 0, severity)
 
 
 def _changed(document: Document, old: Mapping[str, Any]) -> Iterator[Problem]:

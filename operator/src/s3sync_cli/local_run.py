@@ -24,6 +24,7 @@ from s3sync_operator.opening import Opened, open_sync
 from s3sync_operator.pachd import GrpcPachd
 from s3sync_operator.pachyderm import S3Gateway
 from s3sync_operator.publisher import Order, Publisher
+from s3sync_operator.runs import limits
 from s3sync_operator.settings import Settings
 from s3sync_operator.staging import is_atomic, mark
 from s3sync_operator.status import Outcome
@@ -65,8 +66,7 @@ class Wanted:
     @property
     def seconds(self) -> float:
         """How long the job may take."""
-        policy = self.spec.run_policy
-        return float((policy and policy.active_deadline_seconds) or self.settings.run_deadline)
+        return float(limits(self.spec, self.settings).run_deadline)
 
 
 class LocalRun:
