@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -10,7 +11,7 @@ import grpc
 import pytest
 from pachyderm_sdk.api import pfs
 
-from tests.support.pachd import UNSET_YEAR, Message, Pachd, add, refused
+from tests.support.pachd import UNSET_YEAR, Message, Pachd, add, delete, refused
 
 USER, AUTO = pfs.OriginKind.USER, pfs.OriginKind.AUTO
 
@@ -60,6 +61,63 @@ def test_a_project_holds_repos_and_is_made_once(pachd: Pachd, repo: str) -> None
 def test_deleting_a_repo_that_is_gone_is_no_error(pachd: Pachd, master: Message) -> None:
     assert pachd.api.delete_repo(repo=master.repo).deleted
     assert not pachd.api.delete_repo(repo=master.repo).deleted
+
+
+@pytest.fixture
+def reader(pachd: Pachd, master: Message, repo: str) -> Iterator[Message]:
+    """A branch of another repo that a pipeline makes of master."""
+    found = pachd.branch(f"{repo}-read")
+    pachd.api.create_repo(repo=found.repo)
+    pachd.api.create_branch(branch=found, provenance=[master])
+    yield found
+    pachd.api.delete_repo(repo=found.repo)
+
+
+def test_what_a_pipeline_reads_is_not_deleted(pachd: Pachd, master: Message, repo: str, reader: Message) -> None:
+    read = f"in the direct provenance of [default/{repo}-read@master]"
+    with refused("UNKNOWN", read):
+        pachd.api.delete_branch(branch=master)
+    with refused("UNKNOWN", read):
+        pachd.api.delete_repo(repo=master.repo)
+    pachd.api.delete_repo(repo=reader.repo)
+    pachd.api.delete_branch(branch=master)
+    assert list(pachd.api.list_branch(repo=master.repo)) == []
+
+
+def test_the_branches_of_all_repos_are_listed_where_none_is_named(pachd: Pachd, master: Message, repo: str) -> None:
+    pachd.api.create_branch(branch=pachd.branch(repo, "other"))
+    found = [info.branch for info in pachd.api.list_branch() if info.branch.repo.name == repo]
+    assert {branch.name for branch in found} == {"master", "other"}
+    assert {branch.repo.project.name for branch in found} == {"default"}
+
+
+def test_a_repo_keeps_its_description_and_a_branch_the_time_it_was_made(
+    pachd: Pachd, master: Message, repo: str
+) -> None:
+    described = pfs.Repo(name=f"{repo}-described", type="user", project=master.repo.project)
+    pachd.api.create_repo(repo=described, description="made by a test")
+    assert pachd.api.inspect_repo(repo=described).description == "made by a test"
+    pachd.api.delete_repo(repo=described)
+    made = pachd.api.inspect_branch(branch=master).created_at
+    pachd.commit(master, {"/file": b"x"})
+    assert (pachd.api.inspect_branch(branch=master).created_at, made.year > UNSET_YEAR) == (made, True)
+
+
+def test_what_differs_below_a_directory_is_told_by_name_though_its_hash_is_of_contents_alone(
+    pachd: Pachd, master: Message
+) -> None:
+    def differ(path: str) -> list[str]:
+        sides = {"new_file": pfs.File(commit=second, path=path), "old_file": pfs.File(commit=first, path=path)}
+        return [info.new_file.file.path or info.old_file.file.path for info in pachd.api.diff_file(**sides)]
+
+    first = pachd.commit(master, {"/data/a": b"a", "/beside": b"b"})
+    second = pachd.commit(master, {"/beside": b"changed", "/other/x": b"x"})
+    assert differ("/data") == []
+    assert "/beside" in differ("/")
+    second = pachd.start(master)
+    pachd.modify(second, [delete("/data/a"), add("/data/renamed", b"a")])
+    pachd.finish(second)
+    assert differ("/data") == ["/data/a", "/data/renamed"]
 
 
 def test_a_new_branch_has_an_empty_finished_head_and_stays_as_it_is(pachd: Pachd, master: Message) -> None:

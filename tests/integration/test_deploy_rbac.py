@@ -23,7 +23,7 @@ AGGREGATION_SECONDS = 30
 def needed(namespace: str) -> list[Call]:
     """Return each call that cluster.py and kopf's watches make, in a namespace or everywhere."""
     return [
-        *(Call(verb, "pachydermsyncs", namespace, SYNCS) for verb in ("get", "list", "watch")),
+        *(Call(verb, "pachydermsyncs", namespace, SYNCS) for verb in ("get", "list", "watch", "patch")),
         Call("patch", "pachydermsyncs", namespace, SYNCS, "status"),
         Call("update", "pachydermsyncs", namespace, SYNCS, "finalizers"),
         *(Call(verb, "tfjobs", namespace, KUBEFLOW) for verb in ("get", "list", "watch", "create", "delete")),
@@ -41,7 +41,7 @@ DEFINITION_CALLS = [Call(verb, "customresourcedefinitions", group=DEFINITIONS) f
 def never(namespace: str) -> list[Call]:
     """Return calls that no operator of this kind may make, in a namespace that it serves or anywhere."""
     return [
-        *(Call(verb, "pachydermsyncs", namespace, SYNCS) for verb in WRITES),
+        *(Call(verb, "pachydermsyncs", namespace, SYNCS) for verb in WRITES if verb != "patch"),
         *(Call(verb, "tfjobs", namespace, KUBEFLOW) for verb in ("update", "patch", "deletecollection")),
         *(Call(verb, "tfjobs", namespace, KUBEFLOW, "status") for verb in ("update", "patch")),
         *(Call(verb, "secrets", namespace) for verb in ("list", "watch", *WRITES)),

@@ -35,7 +35,7 @@ async def enter(request: pytest.FixtureRequest) -> AsyncIterator[Enter]:
     pachd, gateway = GrpcPachd(timeout=5), S3Gateway(timeout=5)
 
     async def over_grpc(addresses: Addresses, credentials: Credentials, tls: Tls) -> object:
-        return await pachd.ensure_branch(Target(addresses[0], "default", "repo", credentials, tls), "master")
+        return await pachd.ensure_branch(Target(addresses[0], "default", "repo", credentials, tls), "master", "")
 
     async def over_s3(addresses: Addresses, credentials: Credentials, tls: Tls) -> object:
         return await gateway.ensure_bucket(addresses[1], "master.repo", credentials, tls)
@@ -152,7 +152,7 @@ async def test_nobody_there_is_told_at_once(enter: Enter) -> None:
 
 async def test_a_project_that_is_missing_is_told(standin: StandinProcess) -> None:
     pachd = GrpcPachd(timeout=5)
-    error = await refusal(pachd.ensure_branch(Target(standin.pachd_address, "no-such", "repo"), "master"))
+    error = await refusal(pachd.ensure_branch(Target(standin.pachd_address, "no-such", "repo"), "master", ""))
     assert (type(error), error.reason) == (PermanentSyncError, Reason.BUCKET_REFUSED)
     assert "create the project" in error.message
     pachd.close()

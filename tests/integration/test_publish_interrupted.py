@@ -6,7 +6,6 @@ Kubernetes is one in memory here; pachd is the stand-in's and the workers are pr
 import itertools
 import random
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from s3sync_operator.reconcile import Reconciler, utc_now
 from s3sync_operator.settings import Settings
 from s3sync_operator.staging import owner_and_run
 from tests.integration.conftest import plant
-from tests.support.memory_cluster import JobCluster
+from tests.support.memory_cluster import Clock, JobCluster
 from tests.support.mortal import Killed, Mortal, MortalMetrics
 from tests.support.objects import pod_object, terminated
 from tests.support.pachd import Message, Pachd, add, delete
@@ -37,16 +36,6 @@ BEFORE = {"/data/kept.txt": b"kept", "/data/lost.txt": b"lost", "/data/old.txt":
 TREE = {"kept.txt": b"kept", "old.txt": b"renewed", "new/one.txt": b"1" * 3000, "new/two.txt": b"2"}
 AFTER = {f"/data/{path}": content for path, content in TREE.items()} | {"/beside.txt": b"beside"}
 numbers = itertools.count()
-
-
-class Clock:
-    """A clock for objects made at noon, which goes on by half a second whenever it is looked at."""
-
-    def __init__(self) -> None:
-        self._looks = itertools.count(20)
-
-    def __call__(self) -> datetime:
-        return datetime(2026, 11, 24, 12, tzinfo=UTC) + timedelta(seconds=next(self._looks) / 2)
 
 
 class Place:

@@ -1,11 +1,12 @@
 """A Kubernetes in memory that holds one sync, and runs its jobs not at all or as processes of this machine."""
 
 import asyncio
+import itertools
 import json
 import os
 import sys
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,16 @@ from s3sync_operator.errors import TemporarySyncError
 from tests.support import objects
 
 JOB_SECONDS = 120
+
+
+class Clock:
+    """A clock for objects made at noon, which goes on by half a second whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self._looks = itertools.count(20)
+
+    def __call__(self) -> datetime:
+        return datetime(2026, 11, 24, 12, tzinfo=UTC) + timedelta(seconds=next(self._looks) / 2)
 
 
 class MemoryCluster:
@@ -33,6 +44,7 @@ class MemoryCluster:
         self.fail_status_after_create = False
         self.gone = False
         self.clock: Callable[[], datetime] | None = None
+        self.others: list[Raw] = []
 
     @property
     def sync(self) -> Sync:
@@ -43,7 +55,7 @@ class MemoryCluster:
         return self.sync.status
 
     async def get_sync(self, namespace: str, name: str) -> Sync | None:
-        return self.sync
+        return None if self.gone and self.sync.deleted_at else self.sync
 
     async def list_tfjobs(self, sync: Sync) -> list[Raw]:
         if self.refuse_lists:
@@ -85,6 +97,16 @@ class MemoryCluster:
             self.lose_answer = False
             raise TimeoutError
         return not self.gone
+
+    async def list_syncs(self, namespace: str | None) -> list[Raw]:
+        return [self.raw, *self.others]
+
+    async def write_finalizers(self, sync: Sync, finalizers: Sequence[str]) -> bool:
+        self.writes.append("finalizers")
+        self.raw["metadata"]["finalizers"] = list(finalizers)
+        if not finalizers and "deletionTimestamp" in self.raw["metadata"]:
+            self.gone = True
+        return True
 
     async def post_event(self, sync: Sync, kind: EventType, reason: str, note: str) -> None:
         self.events.append(reason)

@@ -32,6 +32,8 @@ MOST_PATTERNS = 64
 DEFAULT_HISTORY, MOST_HISTORY = 5, 50
 ANNOTATION_RUN_REQUESTED = f"{GROUP}/run-requested"
 REQUEST_LENGTH = 256
+FINALIZER = f"{GROUP}/cleanup"
+ANNOTATION_SKIP_CLEANUP = f"{GROUP}/skip-cleanup"
 MOST_SECONDS = 366 * 24 * 3600
 LOG_TAIL_BYTES = 1024
 FAILURES_IN_STATUS = 5
@@ -148,6 +150,8 @@ class Reason(StrEnum):
     TARGET_BUSY = "TargetBusy"
     TARGET_MOVED = "TargetMoved"
     COMMIT_FAILED = "CommitFailed"
+    DELETING = "Deleting"
+    DELETION_BLOCKED = "DeletionBlocked"
     OPERATOR_FORBIDDEN = "OperatorForbidden"
     QUOTA_EXCEEDED = "QuotaExceeded"
     TFJOB_CRD_NOT_INSTALLED = "TFJobCRDNotInstalled"
@@ -397,8 +401,9 @@ class Spec(Model):
     )
     deletion_policy: DeletionPolicy | None = Field(
         default=None,
-        description="What is deleted in Pachyderm when the sync is deleted: nothing (Retain), the branch, or the repo. "
-        "What did not become the sync's own by creation stays. Retain where absent.",
+        description="What is deleted in Pachyderm with the sync: nothing (Retain), the branch (DeleteBranch), or the "
+        "repo too, where it has no other branch (DeleteRepo). Only what the sync itself has made, and what no other "
+        "sync names, is deleted. Needs a pachd address. Retain where absent.",
     )
     runner: Runner | None = Field(
         default=None,
@@ -669,6 +674,11 @@ class Status(Observed):
     last_successful_time: Time | None = Field(default=None, description="When a run last succeeded.")
     consecutive_failures: int | None = Field(default=None, description="Runs that failed since one succeeded.")
     history: tuple[PastRun, ...] | None = Field(default=None, description="The last runs that ended, the latest first.")
+    branch_created_at: Time | None = Field(
+        default=None,
+        description="When the sync made its branch, by pachd's clock; absent where it was there before. What the sync "
+        "did not make, spec.deletionPolicy does not delete.",
+    )
     conditions: tuple[Condition, ...] = Field(
         default=(), description="Ready; Reconciling, Stalled and Syncing only while True."
     )
@@ -698,7 +708,8 @@ class Status(Observed):
 class Sync:
     """A PachydermS3Sync as read from the API server; `spec` is None where it breaks a rule, `spec_error` says which.
 
-    `run_request` is what its annotation asks for a run by.
+    `run_request` is what its annotation asks for a run by; `deleted_at` is when its deletion was asked for, None where
+    it was not.
     """
 
     namespace: str
@@ -710,6 +721,9 @@ class Sync:
     spec_error: str | None
     status: Status
     run_request: str | None = None
+    deleted_at: datetime | None = None
+    finalizers: tuple[str, ...] = ()
+    skips_cleanup: bool = False
 
 
 def parse_spec(raw: object) -> Spec:
@@ -804,9 +818,16 @@ def parse_sync(raw: dict[str, Any]) -> Sync:
         spec_error=error,
         status=parse_status(raw.get("status")),
         run_request=_run_request(metadata.get("annotations") or {}),
+        deleted_at=_moment(metadata.get("deletionTimestamp")),
+        finalizers=tuple(metadata.get("finalizers") or ()),
+        skips_cleanup=(metadata.get("annotations") or {}).get(ANNOTATION_SKIP_CLEANUP) == "true",
     )
 
 
 def _run_request(annotations: Mapping[str, str]) -> str | None:
     """An annotation may be very long, a status should not be."""
     return annotations.get(ANNOTATION_RUN_REQUESTED, "")[:REQUEST_LENGTH] or None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import uuid
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
@@ -13,7 +14,7 @@ from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.config.config_exception import ConfigException
 
-from s3sync_operator.api import GROUP, KIND, PLURAL, VERSION, Reason, Status, Sync, parse_sync
+from s3sync_operator.api import FINALIZER, GROUP, KIND, PLURAL, VERSION, Reason, Status, Sync, parse_sync
 from s3sync_operator.desired import LABEL_SYNC, LABEL_UID, TFJOB_GROUP, TFJOB_PLURAL, TFJOB_VERSION, sync_hash
 from s3sync_operator.errors import ConflictError, NoClusterError, PermanentSyncError, TemporarySyncError
 from s3sync_operator.metrics import Metrics
@@ -35,7 +36,10 @@ class Cluster(Protocol):
     """What the reconciler asks of Kubernetes."""
 
     async def get_sync(self, namespace: str, name: str) -> Sync | None:
-        """Return the sync, or None where it is gone or going."""
+        """Return the sync, or None where it is gone, or going without waiting for the operator."""
+
+    async def list_syncs(self, namespace: str | None) -> list[Raw]:
+        """Return all syncs of a namespace, or of all namespaces for None."""
 
     async def list_tfjobs(self, sync: Sync) -> list[Raw]:
         """Return the TFJobs of a sync; raises TemporarySyncError where the definition is not installed."""
@@ -59,6 +63,10 @@ class Cluster(Protocol):
     async def write_status(self, sync: Sync, status: Status) -> bool:
         """Replace a sync's status and tell whether the sync was still there; raises ConflictError where it changed
         since it was read."""
+
+    async def write_finalizers(self, sync: Sync, finalizers: Sequence[str]) -> bool:
+        """Replace a sync's finalizers and tell whether it was still there; raises ConflictError where it changed since
+        it was read, TemporarySyncError where the operator may not."""
 
     async def post_event(self, sync: Sync, kind: EventType, reason: str, note: str) -> None:
         """Tell people about a transition; one that cannot be posted is logged and forgotten."""
@@ -99,7 +107,7 @@ class KubernetesCluster:
         self._instance = f"s3sync-operator-{uuid.uuid4().hex[:8]}"
 
     async def get_sync(self, namespace: str, name: str) -> Sync | None:
-        """Return the sync, or None where it is gone or going."""
+        """Return the sync, or None where it is gone, or going without waiting for the operator."""
         try:
             raw = await self._custom.get_namespaced_custom_object(
                 GROUP, VERSION, namespace, PLURAL, name, _request_timeout=self._timeout
@@ -108,7 +116,8 @@ class KubernetesCluster:
             if error.status == 404:
                 return None
             raise
-        return None if "deletionTimestamp" in raw["metadata"] else parse_sync(raw)
+        sync = parse_sync(raw)
+        return None if sync.deleted_at and FINALIZER not in sync.finalizers else sync
 
     async def list_syncs(self, namespace: str | None) -> list[Raw]:
         """Return all syncs of a namespace, or of all namespaces for None."""
@@ -214,21 +223,22 @@ class KubernetesCluster:
 
         A merge patch replaces lists whole and drops what is null; the resource version guards against old decisions.
         """
-        patch = {
-            "metadata": {"resourceVersion": sync.resource_version},
-            "status": status.model_dump(by_alias=True, mode="json"),
-        }
+        patch = {"status": status.model_dump(by_alias=True, mode="json")}
+        return await self._patch(sync, patch, self._custom.patch_namespaced_custom_object_status)
+
+    async def write_finalizers(self, sync: Sync, finalizers: Sequence[str]) -> bool:
+        """Replace a sync's finalizers in one request and tell whether the sync was still there."""
+        patch = {"metadata": {"finalizers": list(finalizers)}}
         try:
-            await self._custom.patch_namespaced_custom_object_status(
-                GROUP,
-                VERSION,
-                sync.namespace,
-                PLURAL,
-                sync.name,
-                patch,
-                _content_type=_MERGE_PATCH,
-                _request_timeout=self._timeout,
-            )
+            return await self._patch(sync, patch, self._custom.patch_namespaced_custom_object)
+        except ApiException as error:
+            raise _refused(error) from error
+
+    async def _patch(self, sync: Sync, patch: Raw, send: Callable[..., Awaitable[object]]) -> bool:
+        guarded = patch | {"metadata": {"resourceVersion": sync.resource_version} | patch.get("metadata", {})}
+        place = (GROUP, VERSION, sync.namespace, PLURAL, sync.name)
+        try:
+            await send(*place, guarded, _content_type=_MERGE_PATCH, _request_timeout=self._timeout)
         except ApiException as error:
             if error.status == 404:
                 return False

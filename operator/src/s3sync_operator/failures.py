@@ -22,6 +22,9 @@ _TLS_CAUSES = (
 _CLIENT_CERTIFICATE = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA", "certificate required", "ALERT_CERT")
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "wrong version number", "record layer failure")
 
+IN_PROVENANCE = "in the direct provenance of"
+"""What pachd says, with the code UNKNOWN, of a branch that pipelines read and that is to be deleted. Seen on 2.12."""
+
 ROLLED_BACK = "commit unexpectedly resulted in rollback"
 """What pachd says, with the code UNKNOWN, where its database undid a call. Seen on 2.12 under load."""
 
@@ -48,6 +51,9 @@ def grpc_error(code: str, details: str | None, where: str, what: str) -> SyncErr
     if code in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "not authorized" in text:
         hint = "check the Secret of spec.secretRef and what its owner may do"
         return PermanentSyncError(Reason.ACCESS_DENIED, f"pachd at {where} denies access to {what} ({text}); {hint}")
+    if IN_PROVENANCE in text:
+        hint = "delete the pipelines that read it, or keep it"
+        return TemporarySyncError(Reason.DELETION_BLOCKED, f"pachd does not delete {what}: {text}; {hint}")
     if code == "UNAVAILABLE":
         unreachable = TemporarySyncError(
             Reason.PACHD_UNREACHABLE, f"pachd does not answer at {where}: {text}; check spec.pachdAddress"

@@ -70,6 +70,14 @@ HINTS: Mapping[str, str] = {
         "Look at the commit's error in the message and at pachd's log. It is tried again by itself while attempts "
         "are left."
     ),
+    Reason.DELETING: (
+        "Nothing needs to be done: it goes once its pods have ended. Look at them where that takes long: kubectl get "
+        "pods -n NAMESPACE."
+    ),
+    Reason.DELETION_BLOCKED: (
+        "Delete the pipelines that the message names, or have the branch kept: kubectl annotate ps3 NAME -n NAMESPACE "
+        "sync.pachyderm.io/skip-cleanup=true."
+    ),
     Reason.OPERATOR_FORBIDDEN: "Give the operator its role: apply deploy/base or the chart as they are in its version.",
     Reason.QUOTA_EXCEEDED: "Raise the quota of NAMESPACE, or ask for less in spec.podTemplate.resources.",
     Reason.TFJOB_CRD_NOT_INSTALLED: "Install Kubeflow's training-operator, or set spec.runner to Job.",

@@ -14,6 +14,7 @@ LASTING = (
     "last_successful_time",
     "consecutive_failures",
     "history",
+    "branch_created_at",
 )
 """Fields of the status that no run, and no spec that breaks a rule, makes an end of."""
 

@@ -11,8 +11,8 @@ import time
 from collections import namedtuple
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, TypeVar
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # Else handshakes that fail are told on standard error as well.
@@ -29,7 +29,7 @@ from s3sync_operator.log_context import in_context
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.pem_files import trusting_context
 from s3sync_operator.publish import CommitSeen
-from s3sync_operator.staging import MANIFEST_PATH, BranchSeen, owner_and_run, staged_mark
+from s3sync_operator.staging import MANIFEST_PATH, BranchSeen, RepoSeen, owner_and_run, staged_mark
 from s3sync_operator.tls_relay import relay
 
 THREADS, STREAM_THREADS = 16, 8
@@ -41,6 +41,7 @@ MODIFY_SECONDS, SECONDS_A_FILE = 60.0, 0.01
 """Limit of a publish. Seen on 2.12: 30,000 files are copied in 23 s."""
 
 REMOVE_SECONDS = 60.0
+DELETE_REPO_SECONDS = 120.0
 MANIFEST_SECONDS, MANIFEST_BYTES = 120.0, 64 * 1024 * 1024
 _UNSET_YEAR = 1970
 _OPTIONS = (
@@ -60,8 +61,22 @@ _Result = TypeVar("_Result")
 class Pachd(Protocol):
     """What is asked of pachd. All raise PermanentSyncError or TemporarySyncError with the reason."""
 
-    async def ensure_branch(self, target: Target, branch: str) -> bool:
-        """Make the repo and the branch if they are missing; tell whether the branch was."""
+    async def ensure_branch(self, target: Target, branch: str, description: str) -> datetime | None:
+        """Make the repo, with a description, and the branch if they are missing; return when the branch was made, None
+        where it was there."""
+
+    async def repo_of(self, target: Target) -> RepoSeen | None:
+        """Return the repo, None where there is none."""
+
+    async def delete_branch(self, target: Target, branch: str) -> None:
+        """Delete a branch that is somebody's result; its commits stay, as with `pachctl delete branch`.
+
+        Raises TemporarySyncError DeletionBlocked while a pipeline reads it.
+        """
+
+    async def delete_repo(self, target: Target) -> None:
+        """Delete the repo with all that is in it; raises TemporarySyncError DeletionBlocked while a pipeline reads
+        it."""
 
     async def history(self, target: Target, branch: str, since: str | None, most: int) -> tuple[CommitSeen, ...]:
         """Return the commits from the branch's head back to `since` (without that; None: to the first), newest first,
@@ -128,9 +143,21 @@ class GrpcPachd:
             for channel in self._channels:
                 channel.close()
 
-    async def ensure_branch(self, target: Target, branch: str) -> bool:
-        """Make the repo and the branch if they are missing; tell whether the branch was."""
-        return await self._run(target, lambda calls: calls.ensure_branch(branch))
+    async def ensure_branch(self, target: Target, branch: str, description: str) -> datetime | None:
+        """Make the repo and the branch if they are missing; return when the branch was made."""
+        return await self._run(target, lambda calls: calls.ensure_branch(branch, description))
+
+    async def repo_of(self, target: Target) -> RepoSeen | None:
+        """Return the repo, None where there is none."""
+        return await self._run(target, lambda calls: calls.repo_of())
+
+    async def delete_branch(self, target: Target, branch: str) -> None:
+        """Delete a branch that is somebody's result."""
+        await self._run(target, lambda calls: calls.delete_branch(branch))
+
+    async def delete_repo(self, target: Target) -> None:
+        """Delete the repo with all that is in it."""
+        await self._run(target, lambda calls: calls.delete_repo(), self._streams)
 
     async def history(self, target: Target, branch: str, since: str | None, most: int) -> tuple[CommitSeen, ...]:
         """Return the commits from the branch's head back to `since`, newest first."""
@@ -294,19 +321,33 @@ class _Calls:
         self._metrics = metrics
         self._repo = pfs.Repo(name=target.repo, type="user", project=pfs.Project(name=target.project))
 
-    def ensure_branch(self, branch: str) -> bool:
+    def ensure_branch(self, branch: str, description: str) -> datetime | None:
         named = self._branch(branch)
-        try:
+        with suppress(_MissingError):
             self._call("InspectBranch", lambda api: api.inspect_branch(branch=named))
-        except _MissingError:
-            pass
-        else:
-            return False
-        self._create_repo()
+            return None
+        self._create_repo(description)
         self._call("CreateBranch", lambda api: api.create_branch(branch=named))
-        return True
+        made = self._call("InspectBranch", lambda api: api.inspect_branch(branch=named)).created_at
+        return made if _is_set(made) else datetime.now(UTC)
 
-    def _create_repo(self) -> None:
+    def repo_of(self) -> RepoSeen | None:
+        try:
+            found = self._call("InspectRepo", lambda api: api.inspect_repo(repo=self._repo))
+            branches = self._call("ListBranch", lambda api: list(api.list_branch(repo=self._repo)))
+        except _MissingError:
+            return None
+        made = {info.branch.name: info.created_at if _is_set(info.created_at) else None for info in branches}
+        return RepoSeen(found.description, made)
+
+    def delete_branch(self, branch: str) -> None:
+        with suppress(_MissingError):
+            self._call("DeleteBranch", lambda api: api.delete_branch(branch=self._branch(branch), force=False))
+
+    def delete_repo(self) -> None:
+        self._call("DeleteRepo", lambda api: api.delete_repo(repo=self._repo, force=False), DELETE_REPO_SECONDS)
+
+    def _create_repo(self, description: str) -> None:
         try:
             self._call("InspectRepo", lambda api: api.inspect_repo(repo=self._repo))
         except _MissingError:
@@ -314,7 +355,7 @@ class _Calls:
         else:
             return
         try:
-            self._call("CreateRepo", lambda api: api.create_repo(repo=self._repo))
+            self._call("CreateRepo", lambda api: api.create_repo(repo=self._repo, description=description))
         except _ExistsError:
             # Somebody else was faster, which is as good.
             return

@@ -9,6 +9,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from s3sync_operator import staging
 from s3sync_operator.access import Target, short_hash
@@ -77,13 +78,18 @@ class Publisher:
         for task in self._fills.values():
             task.cancel()
 
-    async def prepare(self, order: Order) -> tuple[Staging, bool]:
-        """Make repo and branch, and return where to stage, and whether the branch was made.
+    async def ensure_branch(self, order: Order) -> datetime | None:
+        """Make repo and branch; return when the branch was made, None where it was there."""
+        description = staging.repo_description(order.sync)
+        return await self._pachd.ensure_branch(order.target, order.spec.effective_branch, description)
+
+    async def prepare(self, order: Order) -> tuple[Staging, datetime | None]:
+        """Make repo and branch, and return where to stage, and when the branch was made, None where it was there.
 
         Raises TemporarySyncError TargetBusy while somebody else holds the target's head open.
         """
         target, branch = order.target, order.spec.effective_branch
-        created = await self._pachd.ensure_branch(target, branch)
+        made = await self.ensure_branch(order)
         history = await self._pachd.history(target, branch, None, 1)
         if history and history[0].state == "Open" and _is_of(order.sync, history[0].description):
             # An earlier run of this sync that has ended, or it would be waited for.
@@ -94,12 +100,12 @@ class Publisher:
             raise _busy(order, head.id, head.description)
         # What a commit with an error holds cannot be told; so nothing is compared with it.
         base = head.id if head and not head.error else None
-        return Staging(staging.staging_branch(staging.run_id(order.sync, order.run)), base), created
+        return Staging(staging.staging_branch(staging.run_id(order.sync, order.run)), base), made
 
     async def remove_earlier(self, order: Order) -> None:
         """Remove what earlier runs of the sync left staged; what cannot be removed now, a sweep will."""
         live, owner = staging.run_id(order.sync, order.run), staging.owner_of(order.sync.uid)
-        async with _as_far_as_it_goes(order):
+        async with _as_far_as_it_goes():
             for branch in await self._pachd.list_branches(order.target):
                 named = staging.owner_and_run(branch.name)
                 if named and named[0] == owner and named[1] != live:
@@ -115,7 +121,7 @@ class Publisher:
     async def give_up(self, order: Order) -> None:
         """Leave nothing half-published of a run that has failed; what cannot be removed now, a sweep will."""
         self.forget((order.sync.namespace, order.sync.name))
-        async with _as_far_as_it_goes(order):
+        async with _as_far_as_it_goes():
             history = await self._pachd.history(order.target, order.spec.effective_branch, None, 1)
             if history and history[0].description.startswith(staging.mark(order.sync, order.run)):
                 await self._pachd.drop_open_commit(order.target, history[0].id)
@@ -251,14 +257,14 @@ class Publisher:
             digest = await self._digest(order.target, seen.reports, order.spec.prefix)
             outcome = replace(outcome, digest=digest)
         branch = staging.staging_branch(staging.run_id(order.sync, order.run))
-        async with _as_far_as_it_goes(order):
+        async with _as_far_as_it_goes():
             for index in range(len(seen.reports)):
                 await self._pachd.remove_branch(order.target, f"{branch}-w{index}")
         return outcome
 
 
 @contextlib.asynccontextmanager
-async def _as_far_as_it_goes(order: Order) -> AsyncIterator[None]:
+async def _as_far_as_it_goes() -> AsyncIterator[None]:
     """Clean up within a limit; what stays is no reason to fail a run, and a sweep will find it."""
     try:
         async with asyncio.timeout(CLEAN_UP_SECONDS):

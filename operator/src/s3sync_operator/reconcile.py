@@ -14,13 +14,14 @@ from s3sync_operator.access import endpoint_url
 from s3sync_operator.admission import Admission, SyncKey
 from s3sync_operator.api import Client, ConcurrencyPolicy, Phase, Reason, Spec, Status, Sync, Trigger
 from s3sync_operator.cluster import Cluster, Raw
+from s3sync_operator.deletion import Deletion, finalizers_of, is_held
 from s3sync_operator.desired import Found, Run, Staging, run_name, tfjob
 from s3sync_operator.errors import ConflictError, PermanentSyncError, TemporarySyncError
 from s3sync_operator.following import Follower
 from s3sync_operator.log_context import about_run, about_sync
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.observed import NOTHING, JobSeen, Observation, job_seen, observe, pod_seen, without_texts
-from s3sync_operator.opening import Opened, open_sync, secret_of
+from s3sync_operator.opening import open_sync, secret_of
 from s3sync_operator.pachd import Pachd
 from s3sync_operator.pachyderm import Gateway
 from s3sync_operator.publisher import Order, Publisher
@@ -30,7 +31,7 @@ from s3sync_operator.schedule import schedule_problem
 from s3sync_operator.settings import Settings
 from s3sync_operator.staging import is_atomic, spec_problem
 from s3sync_operator.standing import held, queued, settled
-from s3sync_operator.status import Outcome, invalid_spec_status, judge, status_after
+from s3sync_operator.status import Outcome, deleting_status, invalid_spec_status, judge, status_after
 from s3sync_operator.transitions import transition_events
 
 # Pods and TFJobs wake the reconciler by themselves; looking again at times finds what no event tells.
@@ -38,6 +39,7 @@ LOOK_AGAIN = 15.0
 SOON = 1.0
 CONFLICT_DELAY = 1.0
 LONGEST_WAIT = 3600.0
+QUIETLY_ENDING = 30.0
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ class Reconciler:
         self._publisher = Publisher(pachd, self._metrics)
         self._follower = Follower(cluster, settings.progress_interval)
         self._admission = admission or Admission()
+        self._deletion = Deletion(cluster, pachd, settings, now)
         self._unanswered: dict[tuple[str, str], tuple[Sync, Status, Report | None]] = {}
 
     def close(self) -> None:
@@ -92,9 +95,11 @@ class Reconciler:
             return CONFLICT_DELAY
 
     async def _step(self, sync: Sync) -> float | None:
+        if sync.deleted_at:
+            return await self._leave(sync, sync.deleted_at)
         if sync.spec is None:
             return await self._refuse(sync, sync.spec_error or "")
-        return await self._decide(sync, sync.spec)
+        return 0.0 if await self._fit_finalizers(sync, sync.spec) else await self._decide(sync, sync.spec)
 
     async def _decide(self, sync: Sync, spec: Spec) -> float | None:
         run = current_run(sync, spec, self._now())
@@ -125,6 +130,43 @@ class Reconciler:
         if status.finished or status.next_attempt_time:
             self._admission.leave(_key(sync))
         return self._look_again(outcome, status)
+
+    async def _leave(self, sync: Sync, deleted_at: datetime) -> float | None:
+        """Clean up after a sync that is deleted, as far as it goes now."""
+        self._publisher.forget(_key(sync))
+        self._admission.leave(_key(sync))
+        held_by = await self._deletion.go_on(sync, self._still_ending)
+        if held_by is None:
+            return None
+        # Pods take a while to end, of which nobody needs to hear.
+        if held_by.reason != Reason.DELETING or self._now() - deleted_at > timedelta(seconds=QUIETLY_ENDING):
+            await self._write(sync, deleting_status(sync, held_by.reason, held_by.message, self._now()))
+        return self._deletion.pause(sync)
+
+    async def _still_ending(self, sync: Sync) -> str | None:
+        """End the sync's jobs, and name what of them is still there."""
+        try:
+            jobs = await self._cluster.list_tfjobs(sync)
+        except TemporarySyncError as error:
+            if error.reason != Reason.TFJOB_CRD_NOT_INSTALLED:
+                raise
+            jobs = []
+        waiting = await self._end_others(sync, "", jobs, await self._cluster.list_pods(sync))
+        return waiting.message if waiting else None
+
+    async def _fit_finalizers(self, sync: Sync, spec: Spec) -> bool:
+        """Hold the sync where it is to be cleaned up after, and let go of it where not; tell whether that was written.
+
+        Where it must not be written, no run begins: see `_start`.
+        """
+        wanted = finalizers_of(sync, spec, self._settings)
+        if wanted == sync.finalizers:
+            return False
+        try:
+            return await self._cluster.write_finalizers(sync, wanted)
+        except TemporarySyncError as error:
+            logger.warning("its finalizers are not written: %s", error)
+            return False
 
     async def _refuse(self, sync: Sync, problem: str) -> float | None:
         await self._write(sync, invalid_spec_status(sync, problem, self._now()))
@@ -308,8 +350,15 @@ class Reconciler:
 
     async def _start(self, sync: Sync, spec: Spec, run: Run, settings: Settings) -> Raw:
         """Make repo and branch, then the TFJob."""
+        if (wanted := finalizers_of(sync, spec, self._settings)) != sync.finalizers:
+            await self._cluster.write_finalizers(sync, wanted)
+            raise ConflictError("it was changed just now")
         opened = await open_sync(self._cluster, sync, spec)
-        staging = await self._prepare(sync, spec, run, opened) if is_atomic(spec, self._settings) else None
+        staging = None
+        if is_atomic(spec, self._settings) or is_held(spec, self._settings):
+            order = Order(sync, spec, run, opened.target(spec, self._settings))
+            await self._make_branch(order)
+            staging = await self._prepare(order) if is_atomic(spec, self._settings) else None
         if staging is None or spec.effective_client is not Client.PFS:
             # What keeps the job from the gateway is told at once, not once its pod has started.
             url = endpoint_url(spec, self._settings)
@@ -323,11 +372,18 @@ class Reconciler:
             raise TemporarySyncError(Reason.NAME_CONFLICT, text)
         return job
 
-    async def _prepare(self, sync: Sync, spec: Spec, run: Run, opened: Opened) -> Staging:
-        order = Order(sync, spec, run, opened.target(spec, self._settings))
-        staging, created = await self._publisher.prepare(order)
-        if created:
-            await self._tell_of_branch(sync, spec)
+    async def _make_branch(self, order: Order) -> None:
+        """Make repo and branch where they are missing; that the branch is the sync's own is written down at once."""
+        made = await self._publisher.ensure_branch(order)
+        if made is None:
+            return
+        sync = order.sync
+        await self._cluster.write_status(sync, sync.status.model_copy(update={"branch_created_at": made}))
+        await self._tell_of_branch(sync, order.spec)
+        raise ConflictError("it was changed just now")
+
+    async def _prepare(self, order: Order) -> Staging:
+        staging, _ = await self._publisher.prepare(order)
         await self._publisher.remove_earlier(order)
         return staging
 

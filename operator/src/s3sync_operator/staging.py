@@ -5,12 +5,12 @@ one has staged.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from s3sync_operator.access import pachd_address, short_hash
-from s3sync_operator.api import Client, Publish, Spec, Sync
+from s3sync_operator.api import Client, DeletionPolicy, Publish, Spec, Sync
 from s3sync_operator.desired import Run
 from s3sync_operator.settings import Settings
 
@@ -27,6 +27,14 @@ class BranchSeen:
 
     name: str
     written: datetime | None
+
+
+@dataclass(frozen=True)
+class RepoSeen:
+    """A repo: its description, and when each of its branches was made, as far as pachd tells."""
+
+    description: str
+    branches: Mapping[str, datetime | None]
 
 
 def owner_of(uid: str) -> str:
@@ -47,6 +55,16 @@ def staging_branch(run: str) -> str:
 def staged_mark(branch: str) -> str:
     """Return what s3sync-job begins the description of each commit with that it makes on a staging branch."""
     return f"s3sync-job on {branch}:"
+
+
+def repo_mark(sync: Sync) -> str:
+    """Return what the description of a repo begins with that the sync made."""
+    return f"s3sync {owner_of(sync.uid)}: "
+
+
+def repo_description(sync: Sync) -> str:
+    """Return the description of a repo that the sync makes; it is set with the repo itself, so no crash parts them."""
+    return f"{repo_mark(sync)}made by PachydermS3Sync {sync.namespace}/{sync.name}"
 
 
 def mark(sync: Sync, run: Run) -> str:
@@ -103,6 +121,8 @@ def spec_problem(spec: Spec, settings: Settings) -> str | None:
         return f"spec.publish: Atomic needs Pachyderm's gRPC API; {how}"
     if spec.prune and not known:
         return f"spec.prune: needs an atomic publish, and with it Pachyderm's gRPC API; {how}"
+    if spec.deletion_policy not in (None, DeletionPolicy.RETAIN) and not known:
+        return f"spec.deletionPolicy: {spec.deletion_policy} deletes by Pachyderm's gRPC API; {how}"
     if spec.effective_client is Client.PFS and not known:
         return f"spec.client: pfs speaks gRPC with pachd; {how}"
     bucket = _longest_bucket(spec, settings)

@@ -316,6 +316,15 @@ def invalid_spec_status(sync: Sync, problem: str, now: datetime) -> Status:
     return Status(**kept, phase=Phase.FAILED, conditions=tuple(condition(sync, before, now, *item) for item in wanted))
 
 
+def deleting_status(sync: Sync, reason: str, message: str, now: datetime) -> Status:
+    """Return the status of a sync that is deleted and waits for something; of its runs it says what it said."""
+    conditions = (
+        condition(sync, sync.status, now, ConditionType.READY, "False", reason, message),
+        condition(sync, sync.status, now, ConditionType.RECONCILING, "True", reason, message),
+    )
+    return sync.status.model_copy(update={"observed_generation": sync.generation, "conditions": conditions})
+
+
 def _kept_start(sync: Sync, run: Run) -> datetime | None:
     return None if is_new(sync, run) else sync.status.start_time
 

@@ -86,6 +86,10 @@ MEANINGS: Mapping[str, Meaning] = {
         "list of them is too large, the sync is Stalled at once.",
         Then.RETRIED,
     ),
+    Reason.DELETING: Meaning("The sync is deleted, and its jobs are still ending.", Then.WHILE_DELETING),
+    Reason.DELETION_BLOCKED: Meaning(
+        "The sync is deleted, and Pachyderm does not let go of its branch: a pipeline reads it.", Then.WHILE_DELETING
+    ),
     Reason.OPERATOR_FORBIDDEN: Meaning("The operator lacks a right in the sync's namespace.", Then.RETRIED),
     Reason.QUOTA_EXCEEDED: Meaning("A quota of the namespace does not admit the job.", Then.RETRIED),
     Reason.TFJOB_CRD_NOT_INSTALLED: Meaning("The cluster knows no TFJob: Kubeflow is missing.", Then.RETRIED),

@@ -70,6 +70,10 @@ class UnreadableError(PfsError):
     """Files that stand in each other's way: a file with a directory of its name, or two datums with one path."""
 
 
+class ProvenanceError(PfsError):
+    """A branch cannot be deleted while a pipeline reads it."""
+
+
 class OutputBranchError(PfsError):
     """A user's commit on a branch that a pipeline writes."""
 
@@ -83,6 +87,17 @@ class RepoRef:
 
     def __str__(self) -> str:
         return f"{self.project}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class BranchRef:
+    """Names a branch of a repo."""
+
+    repo: RepoRef
+    branch: str
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.branch}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,12 +283,13 @@ class Commit:
 
 @dataclass(eq=False)
 class Branch:
-    """A branch: its head, and whether a pipeline writes it."""
+    """A branch: its head, whether a pipeline writes it, and the branches that this pipeline reads."""
 
     name: str
     head: Commit
     created: datetime
     is_output: bool = False
+    provenance: tuple[BranchRef, ...] = ()
 
 
 @dataclass(eq=False)
@@ -361,7 +377,15 @@ class Pfs:
         return self.repos[ref]
 
     def delete_repo(self, ref: RepoRef) -> list[Commit]:
-        """Delete a repo with all that it holds, and tell its commits; no error where there is none."""
+        """Delete a repo with all that it holds, and tell its commits; no error where there is none.
+
+        Raises `ProvenanceError` where a pipeline of another repo reads one of its branches.
+        """
+        for branch in self.repos[ref].branches if ref in self.repos else ():
+            try:
+                self._refuse_if_read(BranchRef(ref, branch), but_by=ref)
+            except ProvenanceError as error:
+                raise ProvenanceError(f"delete repo: delete branch {ref}@{branch}: {error}") from error
         repo = self.repos.pop(ref, None)
         commits = list(repo.commits.values()) if repo else []
         for commit in commits:
@@ -369,7 +393,13 @@ class Pfs:
         return commits
 
     def create_branch(
-        self, ref: RepoRef, name: str, *, head: CommitRef | None = None, is_output: bool = False
+        self,
+        ref: RepoRef,
+        name: str,
+        *,
+        head: CommitRef | None = None,
+        is_output: bool = False,
+        provenance: tuple[BranchRef, ...] = (),
     ) -> Branch:
         """Create a branch at `head`, else with an empty, finished one; an existing one stays unless `head` is given."""
         _check_name(name)
@@ -377,7 +407,7 @@ class Pfs:
         commit = self.pick(head) if head else None
         if name not in repo.branches:
             commit = commit or self._add_empty_head(repo, name)
-            repo.branches[name] = Branch(name, commit, self._now(), is_output)
+            repo.branches[name] = Branch(name, commit, self._now(), is_output, provenance)
         elif commit:
             repo.branches[name].head = commit
         return repo.branches[name]
@@ -395,9 +425,30 @@ class Pfs:
             raise BranchNotFoundError(f'branch "{name}" not found in repo {ref}')
         return branches[name]
 
-    def delete_branch(self, ref: RepoRef, name: str) -> None:
-        """Delete a branch; its commits stay. No error where there is none."""
+    def delete_branch(self, ref: RepoRef, name: str, *, force: bool = False) -> None:
+        """Delete a branch; its commits stay. No error where there is none.
+
+        Raises `ProvenanceError` where a pipeline reads it, unless by `force`.
+        """
+        if not force:
+            self._refuse_if_read(BranchRef(ref, name))
         self.repo(ref).branches.pop(name, None)
+
+    def readers_of(self, read: BranchRef) -> list[BranchRef]:
+        """Return the branches whose pipelines read a branch."""
+        return [
+            BranchRef(ref, name)
+            for ref, repo in self.repos.items()
+            for name, branch in repo.branches.items()
+            if read in branch.provenance
+        ]
+
+    def _refuse_if_read(self, branch: BranchRef, but_by: RepoRef | None = None) -> None:
+        if readers := [reader for reader in self.readers_of(branch) if reader.repo != but_by]:
+            shown = " ".join(map(str, readers))
+            raise ProvenanceError(
+                f'branch "{branch}" cannot be deleted because it\'s in the direct provenance of [{shown}]'
+            )
 
     # Commits.
 

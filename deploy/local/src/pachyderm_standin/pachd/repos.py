@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from betterproto.lib.google.protobuf import Empty
 from pachyderm_sdk.api import pfs
 
-from pachyderm_standin.model import AlreadyExistsError, InvalidNameError, NotFoundError, RepoRef
+from pachyderm_standin.model import AlreadyExistsError, BranchRef, InvalidNameError, NotFoundError, RepoRef
 from pachyderm_standin.pachd import messages
 from pachyderm_standin.pachd.calls import Call
 from pachyderm_standin.pachd.errors import wrapped
@@ -88,7 +88,8 @@ async def create_branch(call: Call, request: Message) -> Message:
     if request.is_set("head"):
         with wrapped(f"unable to inspect {read_commit(request.head)}"):
             head = call.exact(call.pick(read_commit(request.head)))
-    call.gateway.pfs.create_branch(repo, request.branch.name, head=head, is_output=bool(request.provenance))
+    read = tuple(BranchRef(read_repo(item.repo), item.name) for item in request.provenance)
+    call.gateway.pfs.create_branch(repo, request.branch.name, head=head, is_output=bool(read), provenance=read)
     return Empty()
 
 
@@ -104,10 +105,12 @@ async def inspect_branch(call: Call, request: Message) -> Message:
 
 
 async def list_branch(call: Call, request: Message) -> AsyncIterator[Message]:
-    """List a repo's branches, newest first."""
-    repo = call.gateway.pfs.repo(read_repo(request.repo))
-    for branch in messages.listed_branches(repo, reverse=request.reverse):
-        yield messages.branch_info(repo.ref, branch)
+    """List a repo's branches, newest first; those of all repos where none is named."""
+    model = call.gateway.pfs
+    repos = [model.repo(read_repo(request.repo))] if request.repo.name else list(model.repos.values())
+    for repo in repos:
+        for branch in messages.listed_branches(repo, reverse=request.reverse):
+            yield messages.branch_info(repo.ref, branch)
 
 
 async def delete_branch(call: Call, request: Message) -> Message:
@@ -115,7 +118,7 @@ async def delete_branch(call: Call, request: Message) -> Message:
     repo, name = read_repo(request.branch.repo), request.branch.name
     if name not in call.gateway.pfs.repo(repo).branches:
         raise NotFoundError(f'get branch "{repo}.{USER_REPO}@{name}": {_missing_branch(repo, name)}')
-    call.gateway.pfs.delete_branch(repo, name)
+    call.gateway.pfs.delete_branch(repo, name, force=request.force)
     return Empty()
 
 
