@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -69,6 +70,22 @@ def test_a_refusal_of_the_operators_client_is_told_as_ones_own(access: Access) -
     error = TemporarySyncError(Reason.OPERATOR_FORBIDDEN, "the operator's role does not suffice: pods is forbidden")
     error.__cause__ = answer(403, "pods is forbidden")
     assert told(access, error) == (3, "the API server refuses: pods is forbidden")
+
+
+@pytest.mark.parametrize(
+    ("kubeconfig", "said"),
+    [
+        ("a: [", "cannot be used"),
+        ("{}", "Expected key current-context"),
+        (KUBECONFIG.replace("server:", "certificate-authority: /absent, server:"), "/absent"),
+        (KUBECONFIG.replace("server:", "certificate-authority-data: aGVsbG8=, server:"), "certificates cannot be used"),
+    ],
+)
+def test_a_kubeconfig_that_cannot_be_used_is_told(access: Access, kubeconfig: str, said: str) -> None:
+    assert access.kubeconfig
+    Path(access.kubeconfig).write_text(kubeconfig)
+    code, message = told(access, AssertionError("the cluster was asked"))
+    assert (code, said in message) == (3, True), message
 
 
 def test_the_namespace_is_that_of_the_flag_else_of_the_context(access: Access) -> None:

@@ -44,7 +44,12 @@ def in_cluster(access: Access, work: Callable[["Syncs"], Awaitable[_Result]]) ->
 async def _connected(access: Access) -> AsyncIterator["Syncs"]:
     settings = client.Configuration()
     namespace = await _load(access, settings)
-    async with client.ApiClient(configuration=settings) as api:
+    try:
+        api = client.ApiClient(configuration=settings)
+    except OSError as error:
+        # Errors of TLS are of this class too.
+        raise UnavailableError(f"the kubeconfig's certificates cannot be used: {error}") from None
+    async with api:
         yield Syncs(api, access, namespace)
 
 
