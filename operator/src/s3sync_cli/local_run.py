@@ -11,13 +11,13 @@ from typing import Any
 
 from s3sync_cli.local_job import Command, JobEnded, LocalJob, command, write_certificates
 from s3sync_cli.local_secrets import LocalSecrets
-from s3sync_cli.rendering import container_of, run_of
+from s3sync_cli.rendering import container_of, manifest_of, run_of
 from s3sync_cli.staged_run import stage_and_publish
 from s3sync_job.outcome import ENDINGS
 from s3sync_job.outcome import Reason as JobReason
 from s3sync_operator.access import endpoint_url
 from s3sync_operator.api import Reason, Spec, Sync
-from s3sync_operator.desired import Found, Staging, tfjob
+from s3sync_operator.desired import Found, Staging
 from s3sync_operator.errors import SyncError, TemporarySyncError
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.opening import Opened, open_sync
@@ -131,7 +131,7 @@ class LocalRun:
     async def _command(self, opened: Opened, staging: Staging | None, folder: Path) -> Command:
         wanted, spec = self._wanted, self._wanted.spec
         found = Found(opened.secret_keys, opened.certificate_keys, staging)
-        container = container_of(tfjob(wanted.sync, spec, run_of(wanted.sync, spec), wanted.settings, found))
+        container = container_of(manifest_of(wanted.sync, spec, wanted.settings, found))
         if spec.cert_secret_ref:
             name = spec.cert_secret_ref.name
             write_certificates(folder, await wanted.secrets.get_secret("", name, "spec.certSecretRef"))

@@ -35,11 +35,15 @@ def rendered(
     sync: Sync, spec: Spec, settings: Settings, secret_keys: Collection[str], certificate_keys: Collection[str]
 ) -> Raw:
     """Return the object of a sync's run, for Secrets with these keys and a branch without a commit."""
-    run = run_of(sync, spec)
-    staging = Staging(staging_branch(run_id(sync, run)), None) if is_atomic(spec, settings) else None
+    staging = Staging(staging_branch(run_id(sync, run_of(sync, spec))), None) if is_atomic(spec, settings) else None
     keys = frozenset(secret_keys) if spec.secret_ref else frozenset()
     certificates = frozenset(certificate_keys) if spec.cert_secret_ref else frozenset()
-    return tfjob(sync, spec, run, limits(spec, settings), Found(keys, certificates, staging))
+    return manifest_of(sync, spec, settings, Found(keys, certificates, staging))
+
+
+def manifest_of(sync: Sync, spec: Spec, settings: Settings, found: Found) -> Raw:
+    """Return the object of a sync's run, for what was found of Secrets and target."""
+    return tfjob(sync, spec, run_of(sync, spec), limits(spec, settings), found)
 
 
 def container_of(manifest: Mapping[str, Any]) -> Raw:
