@@ -244,6 +244,21 @@ def wait_until(holds: Callable[[], bool]) -> None:
     raise AssertionError("it did not come about")
 
 
+def test_a_branch_that_somebody_holds_open_is_waited_for(here: Here) -> None:
+    assert here.run(client="pfs").code == 0
+    plant(here.folder / "in", {"new.txt": b"new"})
+    held = here.pachd.start(here.pachd.branch(here.repo), "somebody's work")
+    with here.start(client="pfs") as process:
+        assert process.stderr
+        first = process.stderr.readline()
+        here.pachd.finish(held)
+        result = ended(process)
+    assert "is held by the unfinished commit" in first
+    assert "somebody's work" in first
+    assert (result.code, result.told["reason"]) == (0, "Verified"), result.errors
+    assert here.held() == {**under("in"), "in/new.txt": b"new"}
+
+
 def test_a_sync_that_is_not_valid_does_not_begin(here: Here) -> None:
     result = here.run(workers=0)
     assert (result.code, result.told) == (1, {})

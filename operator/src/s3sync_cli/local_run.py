@@ -29,7 +29,9 @@ from s3sync_operator.settings import Settings
 from s3sync_operator.staging import is_atomic, mark
 from s3sync_operator.status import Outcome
 
-PUBLISH_SECONDS = 300.0
+PATIENCE_SECONDS = 300.0
+"""How long a busy target, or a server that fails, is waited for; and how long a publish may take."""
+
 CLEAN_SECONDS = 60.0
 OF_RETRY = ENDINGS[JobReason.COMMIT_FAILED].code
 
@@ -119,7 +121,7 @@ class LocalRun:
             return await self._job_of(opened, staging)
 
         async with self._cleaning_up(order, branches):
-            staged, outcome = await stage_and_publish(self._publisher, order, stage, PUBLISH_SECONDS)
+            staged, outcome = await stage_and_publish(self._publisher, order, stage, PATIENCE_SECONDS, self._say)
         return _ended(staged) if outcome is None else _published(staged, outcome)
 
     async def _job_of(self, opened: Opened, staging: Staging | None) -> JobEnded:

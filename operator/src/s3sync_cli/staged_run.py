@@ -35,38 +35,70 @@ class Stage(Protocol):
 
 
 _Stage = TypeVar("_Stage", bound=Stage)
+_Result = TypeVar("_Result")
 
 
 async def stage_and_publish(
-    publisher: Publisher, order: Order, stage: Callable[[Staging], Awaitable[_Stage]], seconds: float
+    publisher: Publisher,
+    order: Order,
+    stage: Callable[[Staging], Awaitable[_Stage]],
+    seconds: float,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[_Stage, Outcome | None]:
-    """Prepare the target, stage, and publish within so many seconds; the outcome is None where staging failed.
+    """Prepare the target, stage, and publish; the outcome is None where staging failed.
 
+    A target that is busy is waited for so many seconds, before and after staging; `say` takes what is waited for.
     Raises SyncError where Pachyderm fails.
     """
-    staging, _ = await publisher.prepare(order)
+    staging, _ = await _patiently(lambda: publisher.prepare(order), _is_busy, seconds, say)
     staged = await stage(staging)
     if staged.code != 0:
         return staged, None
-    return staged, await publish(publisher, order, staged.output, seconds)
+    return staged, await publish(publisher, order, staged.output, seconds, say)
 
 
-async def publish(publisher: Publisher, order: Order, output: str, seconds: float) -> Outcome:
-    """Publish what a worker's log reports; passing trouble, and a target that is busy, is waited out.
+async def publish(
+    publisher: Publisher, order: Order, output: str, seconds: float, say: Callable[[str], None]
+) -> Outcome:
+    """Publish what a worker's log reports, in so many seconds; an outcome that is still Running was not in time.
 
-    Raises SyncError where it does not pass. An outcome that is still Running was not reached in time.
+    Raises SyncError where trouble does not pass.
     """
     seen = observe(None, [{"metadata": {"name": POD, "creationTimestamp": NOW}}], {POD: output})
-    until, pause = time.monotonic() + seconds, FIRST_PAUSE
+    until = time.monotonic() + seconds
     while True:
-        try:
-            outcome = await publisher.publish(order, seen)
-        except TemporarySyncError as error:
-            if error.reason == Reason.COMMIT_FAILED or time.monotonic() + pause > until:
-                raise
-            await asyncio.sleep(pause)
-            pause = min(LONGEST_PAUSE, 2 * pause)
-            continue
+        left = max(0.0, until - time.monotonic())
+        outcome = await _patiently(lambda: publisher.publish(order, seen), _may_pass, left, say)
         if outcome.kind != "Running" or time.monotonic() > until:
             return outcome
         await asyncio.sleep(FIRST_PAUSE)
+
+
+async def _patiently(
+    work: Callable[[], Awaitable[_Result]],
+    passes: Callable[[TemporarySyncError], bool],
+    seconds: float,
+    say: Callable[[str], None],
+) -> _Result:
+    """Do it again, after pauses that double, while what keeps it from being done may pass."""
+    until, pause, said = time.monotonic() + seconds, FIRST_PAUSE, ""
+    while True:
+        try:
+            return await work()
+        except TemporarySyncError as error:
+            if not passes(error) or time.monotonic() + pause > until:
+                raise
+            if error.message != said:
+                say(error.message)
+            said = error.message
+        await asyncio.sleep(pause)
+        pause = min(LONGEST_PAUSE, 2 * pause)
+
+
+def _is_busy(error: TemporarySyncError) -> bool:
+    return error.reason == Reason.TARGET_BUSY
+
+
+def _may_pass(error: TemporarySyncError) -> bool:
+    """With a failed commit, what was staged is lost."""
+    return error.reason != Reason.COMMIT_FAILED
