@@ -1,4 +1,4 @@
-"""Makes what is generated of deploy/: install.yaml, the chart's copies of the definition, the roles and the alert rules,
+"""Makes what is generated of deploy/: install.yaml, the chart's copies of the definition, the roles and the alerts,
 the values' table in its README, the alert rules as a PrometheusRule, and Argo CD's scripts as its ConfigMap has them.
 
 `python -m s3sync_local.manifests` writes the files, with `--check` it fails where one is not as generated.
