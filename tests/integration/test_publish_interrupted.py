@@ -3,6 +3,7 @@
 Kubernetes is one in memory here; pachd is the stand-in's and the workers are processes of s3sync-job.
 """
 
+import asyncio
 import itertools
 import random
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from pachyderm_standin.process import StandinProcess
+from s3sync_operator import publisher
 from s3sync_operator.access import Target
 from s3sync_operator.api import Phase, Reason, Sync
 from s3sync_operator.collector import Collector
@@ -196,6 +198,59 @@ async def test_a_target_that_moved_is_compared_anew(
     assert (place.cluster.status.phase, place.cluster.status.attempt) == (Phase.SUCCEEDED, 2)
     assert place.files() == AFTER
     assert [info.description[:6] for info in place.history()] == ["s3sync", "somebo"]
+
+
+async def test_commits_of_others_beside_the_destination_cost_no_attempt(
+    place: Place, gateway: S3Gateway, grpc_pachd: GrpcPachd, pachd: Pachd
+) -> None:
+    reconciler = Reconciler(place.cluster, gateway, grpc_pachd, SETTINGS, place.clock)
+    await reconciler.reconcile(KEY)
+    await place.cluster.run_jobs()
+    for number in range(3):
+        pachd.commit(place.branch, {f"/beside/{number}": b"theirs"})
+    for _ in range(LOOKS):
+        await reconciler.reconcile(KEY)
+    status = place.cluster.status
+    assert (status.phase, status.attempt) == (Phase.SUCCEEDED, 1), status
+    assert place.files() == AFTER | {f"/beside/{number}": b"theirs" for number in range(3)}
+    head = pachd.api.inspect_commit(commit=pachd.head(place.branch))
+    assert (status.commit, head.description[:7]) == (head.commit.id, "s3sync ")
+
+
+async def test_a_name_that_others_changed_with_its_content_kept_is_no_less_of_a_change(
+    place: Place, gateway: S3Gateway, grpc_pachd: GrpcPachd, pachd: Pachd
+) -> None:
+    reconciler = Reconciler(place.cluster, gateway, grpc_pachd, SETTINGS, place.clock)
+    await reconciler.reconcile(KEY)
+    await place.cluster.run_jobs()
+    theirs = pachd.start(place.branch)
+    pachd.modify(theirs, [delete("/data/kept.txt"), add("/data/kept2.txt", b"kept")])
+    pachd.finish(theirs)
+    await reconciler.reconcile(KEY)
+    assert place.cluster.status.conditions[0].reason == Reason.TARGET_MOVED
+
+
+async def test_a_comparison_that_takes_longer_than_a_look_is_found_again(
+    place: Place,
+    gateway: S3Gateway,
+    grpc_pachd: GrpcPachd,
+    pachd: Pachd,
+    standin: StandinProcess,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publisher, "PATIENCE", 0.05)
+    reconciler = Reconciler(place.cluster, gateway, grpc_pachd, SETTINGS, place.clock)
+    await reconciler.reconcile(KEY)
+    await place.cluster.run_jobs()
+    pachd.commit(place.branch, {"/beside/x": b"theirs"})
+    standin.set_faults([{"action": "latency", "operation": "DiffFile|GetFile|ModifyFile", "seconds": 0.4}])
+    said = set()
+    for _ in range(LOOKS):
+        await reconciler.reconcile(KEY)
+        said.add(place.cluster.status.conditions[0].message.split()[0])
+        await asyncio.sleep(0.05)
+    assert {"comparing", "reading", "copying"} <= said
+    assert (place.cluster.status.phase, place.cluster.status.attempt) == (Phase.SUCCEEDED, 1)
 
 
 async def test_a_publish_waits_for_whoever_holds_the_target(

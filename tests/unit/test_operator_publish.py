@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3sync_operator.api import parse_spec
+from s3sync_operator.api import Reason, parse_spec
 from s3sync_operator.publish import (
     Await,
     Busy,
@@ -21,6 +21,8 @@ from s3sync_operator.publish import (
     Spoilt,
     Start,
     Unchanged,
+    built_upon,
+    disagreement,
     next_step,
     publication,
     stranger,
@@ -57,6 +59,11 @@ def theirs(state: Any = "Finished") -> CommitSeen:
     return CommitSeen("theirs", "base", "somebody else's", state)
 
 
+def theirs2() -> CommitSeen:
+    return CommitSeen("theirs2", "theirs", "somebody else's", "Finished")
+
+
+BUSY = Busy("theirs", "somebody else's")
 CASES: list[tuple[str, tuple[CommitSeen, ...], Publication, object]] = [
     ("nothing came after the base, so the commit is started", (), wanted(), Start()),
     ("nothing to publish makes no commit", (), NOTHING, Unchanged("base")),
@@ -79,6 +86,16 @@ CASES: list[tuple[str, tuple[CommitSeen, ...], Publication, object]] = [
     ),
     ("what relies on the base cannot go onto another commit", (theirs(),), wanted(), Moved("theirs")),
     ("so it is with what is unchanged only", (theirs(),), NOTHING, Moved("theirs")),
+    ("but onto one that holds the same where it publishes", (theirs(),), wanted(same="theirs"), Start()),
+    ("which needs no commit where nothing is new", (theirs(),), wanted(staged=(), same="theirs"), Unchanged("theirs")),
+    ("a still later one counts anew", (theirs2(), theirs()), wanted(same="theirs"), Moved("theirs2")),
+    (
+        "its own commit upon such a one is filled",
+        (ours("Open", parent="theirs"), theirs()),
+        wanted(same="theirs"),
+        Fill("ours"),
+    ),
+    ("of a head that is open it cannot be told, and it is waited for", (theirs("Open"),), wanted(), BUSY),
     ("what is new in all can", (theirs(),), ALL_NEW, Start()),
     ("a head held open by others is waited for", (theirs("Open"),), ALL_NEW, Busy("theirs", "somebody else's")),
     ("and so is one that is finishing", (theirs("Finishing"),), ALL_NEW, Busy("theirs", "somebody else's")),
@@ -102,6 +119,25 @@ def test_the_history_tells_the_next_step(
     history: tuple[CommitSeen, ...], publication_: Publication, step: object
 ) -> None:
     assert next_step(history, publication_) == step
+
+
+@pytest.mark.parametrize(
+    ("history", "commit"),
+    [
+        ((), None),
+        ((theirs(),), "theirs"),
+        ((theirs2(), theirs()), "theirs2"),
+        ((theirs("Open"),), None),
+        ((CommitSeen("theirs", "base", "", "Finished", "it failed"),), None),
+        ((ours("Open"),), None),
+        ((ours("Open", parent="theirs"), theirs()), "theirs"),
+        ((theirs2(), ours(), theirs()), None),
+    ],
+)
+def test_what_others_did_is_compared_up_to_the_commit_that_is_built_upon(
+    history: tuple[CommitSeen, ...], commit: str | None
+) -> None:
+    assert built_upon(history, wanted()) == commit
 
 
 commits = st.builds(
@@ -139,16 +175,13 @@ SPEC = parse_spec({"repo": "r", "destinationPath": "/"})
 
 def test_only_workers_that_staged_something_are_copied_from() -> None:
     found = publication(SPEC, [report(0, 3), report(1, 3, copied=0), report(2, 3)], MARK)
-    assert found
     assert (found.staged, found.prefix, found.relies_on_base, found.empty) == (("c0", "c2"), "", False, False)
 
 
 def test_what_is_unchanged_or_deleted_relies_on_the_base() -> None:
     unchanged = publication(SPEC, [report(copied=0, unchanged=2)], MARK)
     deleted = publication(SPEC, [report(copied=0, deleted=1)], MARK)
-    assert unchanged
     assert (unchanged.empty, unchanged.relies_on_base) == (True, True)
-    assert deleted
     assert (deleted.empty, deleted.relies_on_base, deleted.deletes_of) == (False, True, "c0")
 
 
@@ -156,8 +189,6 @@ def test_pruning_relies_on_the_base_even_where_nothing_is_to_be_deleted() -> Non
     pruning = parse_spec({"repo": "r", "prune": {}})
     dry = parse_spec({"repo": "r", "prune": {"dryRun": True}})
     found, shown = publication(pruning, [report()], MARK), publication(dry, [report()], MARK)
-    assert found
-    assert shown
     assert (found.relies_on_base, shown.relies_on_base) == (True, False)
 
 
@@ -169,7 +200,21 @@ def test_reports_are_taken_from_the_runs_own_workers_alone() -> None:
 
 
 def test_workers_that_built_upon_different_commits_leave_nothing_to_publish() -> None:
-    assert publication(SPEC, [report(0, 2), report(1, 2, base="another")], MARK) is None
+    apart = disagreement([report(0, 2), report(1, 2, base="another")])
+    assert apart == (Reason.TARGET_MOVED, "the workers did not all build upon the same commit")
+
+
+def test_workers_that_saw_different_files_leave_nothing_to_publish() -> None:
+    def planned(index: int, plan: str | None) -> Report:
+        found = report(index, 2)
+        assert found.staged
+        return found.model_copy(update={"staged": found.staged.model_copy(update={"plan": plan})})
+
+    apart = disagreement([planned(0, "sha256:00"), planned(1, "sha256:11")])
+    assert apart
+    assert apart[0] == Reason.INPUT_CHANGED
+    assert disagreement([planned(0, "sha256:00"), planned(1, "sha256:00")]) is None
+    assert disagreement([planned(0, None), planned(1, None)]) is None, "of jobs that do not tell it yet"
 
 
 def test_reports_are_summed_and_the_digest_is_left_to_the_manifests() -> None:

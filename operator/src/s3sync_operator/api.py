@@ -150,6 +150,8 @@ class Reason(StrEnum):
     TARGET_BUSY = "TargetBusy"
     TARGET_MOVED = "TargetMoved"
     COMMIT_FAILED = "CommitFailed"
+    MANIFEST_TOO_LARGE = "ManifestTooLarge"
+    INPUT_CHANGED = "InputChanged"
     DELETING = "Deleting"
     DELETION_BLOCKED = "DeletionBlocked"
     OPERATOR_FORBIDDEN = "OperatorForbidden"

@@ -70,6 +70,11 @@ HINTS: Mapping[str, str] = {
         "Look at the commit's error in the message and at pachd's log. It is tried again by itself while attempts "
         "are left."
     ),
+    Reason.MANIFEST_TOO_LARGE: "Let more spec.workers share the files: each then has a smaller list of them.",
+    Reason.INPUT_CHANGED: (
+        "It is tried again by itself. Where it goes on so, have nothing write to the input while a sync runs, or "
+        "sync a snapshot of it."
+    ),
     Reason.DELETING: (
         "Nothing needs to be done: it goes once its pods have ended. Look at them where that takes long: kubectl get "
         "pods -n NAMESPACE."

@@ -28,9 +28,13 @@ from s3sync_operator.failures import tls_error
 from s3sync_operator.log_context import in_context
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.pem_files import pem_files
+from s3sync_operator.slots import Slots
 
-THREADS = 16
+THREADS, CALLS_AT_ONCE = 64, 8
+"""The latter of one gateway."""
+
 REGION = "us-east-1"
+SHOWN = 400
 
 
 class Gateway(Protocol):
@@ -51,6 +55,7 @@ class S3Gateway:
         self._session = botocore.session.Session()
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="gateway")
+        self._slots = Slots(CALLS_AT_ONCE, Reason.ENDPOINT_UNREACHABLE)
         self._config = Config(
             connect_timeout=timeout,
             read_timeout=timeout,
@@ -64,7 +69,8 @@ class S3Gateway:
         """Make the repo and branch of a bucket if they are missing; tell whether they were."""
         loop = asyncio.get_running_loop()
         work = in_context(partial(self._ensure, endpoint, bucket, credentials, tls))
-        return await loop.run_in_executor(self._threads, work)
+        async with self._slots.at(endpoint):
+            return await loop.run_in_executor(self._threads, work)
 
     def close(self) -> None:
         """Let go of the threads."""
@@ -90,8 +96,11 @@ class S3Gateway:
                 client.close()
 
     def _ensure(self, endpoint: str, bucket: str, credentials: Credentials, tls: Tls) -> bool:
+        def explained(error: Exception) -> SyncError:
+            return gateway_error(endpoint, bucket, error, credentials)
+
         def counted(operation: str, call: Callable[[], bool]) -> bool:
-            return self._counted(operation, call, lambda error: gateway_error(endpoint, bucket, error))
+            return self._counted(operation, call, explained)
 
         try:
             with self._client(endpoint, credentials, tls) as client:
@@ -100,7 +109,7 @@ class S3Gateway:
                 return counted("CreateBucket", lambda: _create(client, bucket))
         except (BotoCoreError, ClientError, ValueError) as error:
             # The cause stays out of the chain: its text may quote a header, and with it a token.
-            raise _blotted(gateway_error(endpoint, bucket, error), credentials) from None
+            raise explained(error) from None
 
     def _counted(self, operation: str, call: Callable[[], bool], explain: Callable[[Exception], SyncError]) -> bool:
         begun = time.monotonic()
@@ -114,13 +123,6 @@ class S3Gateway:
         finally:
             self._metrics.gateway_answered(operation, result, time.monotonic() - begun)
         return answer
-
-
-def _blotted(error: SyncError, credentials: Credentials) -> SyncError:
-    if credentials == NO_AUTH:
-        return error
-    text = blot(error.message, (credentials.access_key, credentials.secret_key))
-    return type(error)(error.reason, text)
 
 
 def _exists(client: Any, bucket: str) -> bool:
@@ -148,24 +150,36 @@ def _status(error: ClientError) -> int:
     return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
 
 
-def gateway_error(endpoint: str, bucket: str, error: Exception) -> SyncError:
-    """Return what a failed call says of the sync: the reason, and whether trying again may mend it."""
+def gateway_error(endpoint: str, bucket: str, error: Exception, credentials: Credentials = NO_AUTH) -> SyncError:
+    """Return what a failed call says of the sync: the reason, and whether trying again may mend it.
+
+    What a server says may quote what it was sent; the credentials are masked in it, before anything is cut off.
+    """
     if isinstance(error, SSLError):
-        if found := tls_error(str(error), endpoint, "spec.endpoint"):
+        if found := tls_error(_shown(str(error), credentials), endpoint, "spec.endpoint"):
             return found
-        text = f"TLS with {endpoint} fails: {_cause(error)}; check spec.endpoint and the gateway's certificate"
+        said = _shown(_cause(error), credentials)
+        text = f"TLS with {endpoint} fails: {said}; check spec.endpoint and the gateway's certificate"
         return TemporarySyncError(Reason.TLS_FAILED, text)
     if isinstance(error, EndpointConnectionError | ConnectTimeoutError | HTTPClientError):
-        text = f"cannot reach {endpoint}: {_cause(error)}; check spec.endpoint and that Pachyderm's S3 gateway runs"
+        said = _shown(_cause(error), credentials)
+        text = f"cannot reach {endpoint}: {said}; check spec.endpoint and that Pachyderm's S3 gateway runs"
         return TemporarySyncError(Reason.ENDPOINT_UNREACHABLE, text)
     if isinstance(error, ClientError):
-        return _refusal(endpoint, bucket, error)
-    return PermanentSyncError(Reason.BUCKET_REFUSED, f"bucket '{bucket}' at {endpoint}: {error}")
+        return _refusal(endpoint, bucket, error, credentials)
+    said = _shown(str(error), credentials)
+    return PermanentSyncError(Reason.BUCKET_REFUSED, f"bucket '{bucket}' at {endpoint}: {said}")
 
 
-def _refusal(endpoint: str, bucket: str, error: ClientError) -> SyncError:
+def _shown(text: str, credentials: Credentials) -> str:
+    if credentials != NO_AUTH:
+        text = blot(text, (credentials.access_key, credentials.secret_key))
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _refusal(endpoint: str, bucket: str, error: ClientError, credentials: Credentials) -> SyncError:
     status, said = _status(error), error.response["Error"]
-    text = f"{said.get('Code', status)}: {said.get('Message', '')}".rstrip(": ")
+    text = _shown(f"{said.get('Code', status)}: {said.get('Message', '')}".rstrip(": "), credentials)
     if status in (401, 403):
         hint = "check the Secret of spec.secretRef and what its owner may do"
         return PermanentSyncError(
@@ -180,4 +194,4 @@ def _cause(error: Exception) -> str:
     """The innermost cause says it in the fewest words, and botocore's own text repeats the address."""
     inner: Any = error.kwargs.get("error") if isinstance(error, BotoCoreError) else None
     reason = getattr(inner, "reason", None) or inner or error
-    return str(getattr(reason, "args", [reason])[-1] if not isinstance(reason, str) else reason).split("): ")[-1][:200]
+    return str(getattr(reason, "args", [reason])[-1] if not isinstance(reason, str) else reason).split("): ")[-1]

@@ -7,21 +7,26 @@ whoever looks next goes on from there, after any crash.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
-from s3sync_operator.api import Spec
+from s3sync_operator.api import Reason, Spec
 from s3sync_operator.report import Report
 
 
 @dataclass(frozen=True)
 class CommitSeen:
-    """A commit: Open takes changes, Finishing no more, Finished is final, perhaps with an `error` (else empty)."""
+    """A commit: Open takes changes, Finishing no more, Finished is final, perhaps with an `error` (else empty).
+
+    `started` is by pachd's clock, None where it does not tell.
+    """
 
     id: str
     parent: str | None
     description: str
     state: Literal["Open", "Finishing", "Finished"]
     error: str = ""
+    started: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,8 @@ class Publication:
     directory, the workers' last commits that staged anything, the one whose manifest tells what to delete, and how many
     files that takes to copy or delete.
 
-    It `relies_on_base` where files were left as they are there, or are to be deleted.
+    It `relies_on_base` where files were left as they are there, or are to be deleted. `same` is a later commit, by
+    others, that holds the same below the directory: what was found of the base is true of it as well.
     """
 
     mark: str
@@ -40,6 +46,11 @@ class Publication:
     deletes_of: str | None
     files: int
     relies_on_base: bool
+    same: str | None = None
+
+    def fits(self, parent: str | None) -> bool:
+        """Tell whether what is to be published can go onto this commit."""
+        return not self.relies_on_base or parent in (self.base, self.same)
 
     @property
     def empty(self) -> bool:
@@ -114,15 +125,25 @@ class Moved:
 Step = Published | Unchanged | Start | Fill | Await | Drop | Spoilt | Busy | Moved
 
 
-def publication(spec: Spec, reports: Sequence[Report], mark: str) -> Publication | None:
-    """Return what the workers' reports leave to publish, None where they do not tell of one staging."""
+def disagreement(reports: Sequence[Report]) -> tuple[Reason, str] | None:
+    """Return reason and message where the workers' reports are not of one staging, None where they are."""
     staged = [report.staged for report in reports if report.staged]
-    if len(staged) != len(reports) or len({item.base for item in staged}) != 1:
-        return None
+    if len({item.base for item in staged}) > 1:
+        return Reason.TARGET_MOVED, "the workers did not all build upon the same commit"
+    if len({item.plan for item in staged}) > 1:
+        # Each has shared out other files than the rest, so that one may be nobody's.
+        text = "the input changed while the workers began, so they did not all see the same files"
+        return Reason.INPUT_CHANGED, text
+    return None
+
+
+def publication(spec: Spec, reports: Sequence[Report], mark: str) -> Publication:
+    """Return what the workers' reports leave to publish, which are of one staging."""
+    base = next(report.staged.base for report in reports if report.staged)
     deletes = next((report.staged.commit for report in reports if report.staged and report.files.deleted), None)
     return Publication(
         mark=mark,
-        base=staged[0].base,
+        base=base,
         prefix=spec.prefix,
         staged=tuple(report.staged.commit for report in reports if report.staged and report.files.copied),
         deletes_of=deletes,
@@ -165,13 +186,24 @@ def next_step(history: Sequence[CommitSeen], wanted: Publication) -> Step:
     if own:
         return _go_on_with(own[0], history[0], wanted)
     head = history[0] if history else None
-    if head and wanted.relies_on_base:
-        return Moved(head.id)
-    if wanted.empty:
+    if wanted.empty and not wanted.relies_on_base:
         return Unchanged(head.id if head else wanted.base)
     if head and head.state != "Finished":
         return Busy(head.id, head.description)
-    return Start()
+    if head and not wanted.fits(head.id):
+        return Moved(head.id)
+    return Unchanged(head.id if head else wanted.base) if wanted.empty else Start()
+
+
+def built_upon(history: Sequence[CommitSeen], wanted: Publication) -> str | None:
+    """Return the commit that the run's is, or would be, built upon, if that is a later one than its base.
+
+    Only of a commit that is finished and without an error can be told what it holds.
+    """
+    own = next((commit for commit in history if commit.description.startswith(wanted.mark)), None)
+    parent = own.parent if own else history[0].id if history else None
+    sound = {commit.id for commit in history if commit.state == "Finished" and not commit.error}
+    return parent if parent in sound else None
 
 
 def _go_on_with(own: CommitSeen, head: CommitSeen, wanted: Publication) -> Step:
@@ -180,5 +212,4 @@ def _go_on_with(own: CommitSeen, head: CommitSeen, wanted: Publication) -> Step:
     if own.state == "Finishing":
         return Await(own.id)
     # Between the last look and its start, somebody may have moved the target.
-    fits = own.parent == wanted.base or not wanted.relies_on_base
-    return Fill(own.id) if fits else Drop(own.id)
+    return Fill(own.id) if wanted.fits(own.parent) else Drop(own.id)

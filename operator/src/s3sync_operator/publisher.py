@@ -7,9 +7,10 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any, TypeVar
 
 from s3sync_operator import staging
 from s3sync_operator.access import Target, short_hash
@@ -23,6 +24,7 @@ from s3sync_operator.pachd import MOST_COMMITS, Pachd
 from s3sync_operator.publish import (
     Await,
     Busy,
+    CommitSeen,
     Drop,
     Fill,
     Moved,
@@ -31,6 +33,8 @@ from s3sync_operator.publish import (
     Spoilt,
     Start,
     Unchanged,
+    built_upon,
+    disagreement,
     next_step,
     publication,
     stranger,
@@ -42,6 +46,11 @@ STEPS_A_LOOK = 8
 PATIENCE = 20.0
 CLEAN_UP_SECONDS = 60.0
 REMEMBERED = 16
+READ_AT_ONCE = 2
+MOST_DELETES_REMEMBERED = 200_000
+"""Bounds of the memory: a manifest of 24 MiB takes ten times that once it is read."""
+
+_Result = TypeVar("_Result")
 
 logger = logging.getLogger(__name__)
 
@@ -70,12 +79,14 @@ class Publisher:
     def __init__(self, pachd: Pachd, metrics: Metrics) -> None:
         self._pachd = pachd
         self._metrics = metrics
-        self._fills: dict[tuple[str, str, str], asyncio.Task[None]] = {}
+        self._tasks: dict[tuple[str, str, str], asyncio.Task[Any]] = {}
         self._told: OrderedDict[tuple[str, ...], Told] = OrderedDict()
+        self._same: OrderedDict[tuple[str, str, str], bool] = OrderedDict()
+        self._reading = asyncio.Semaphore(READ_AT_ONCE)
 
     def close(self) -> None:
         """Leave publishes where they are; the next operator goes on with them."""
-        for task in self._fills.values():
+        for task in self._tasks.values():
             task.cancel()
 
     async def ensure_branch(self, order: Order) -> datetime | None:
@@ -113,10 +124,10 @@ class Publisher:
 
     def forget(self, key: tuple[str, str]) -> None:
         """Let no publish of the sync (namespace, name) go on that was begun: its run is over, or another one's turn."""
-        for begun, task in list(self._fills.items()):
+        for begun, task in list(self._tasks.items()):
             if begun[:2] == key:
                 task.cancel()
-                del self._fills[begun]
+                del self._tasks[begun]
 
     async def give_up(self, order: Order) -> None:
         """Leave nothing half-published of a run that has failed; what cannot be removed now, a sweep will."""
@@ -131,43 +142,101 @@ class Publisher:
 
         Raises SyncError where pachd fails.
         """
-        report = seen.report
         strange = stranger(seen.reports, staging.staging_branch(staging.run_id(order.sync, order.run)))
-        if report is None or strange:
+        if seen.report is None or strange:
             text = f"{strange or 'no worker reports'}, so nothing can be published; use an image that runs s3sync-job"
             return Outcome("Permanent", Reason.REPORT_MISSING, text)
+        if apart := disagreement(seen.reports):
+            return Outcome("Retryable", *apart)
         wanted = publication(order.spec, seen.reports, staging.mark(order.sync, order.run))
-        if wanted is None:
-            return Outcome("Retryable", Reason.TARGET_MOVED, "the workers did not all build upon the same commit")
         for _ in range(STEPS_A_LOOK):
-            history = await self._pachd.history(order.target, order.spec.effective_branch, wanted.base, MOST_COMMITS)
-            # Of a history that is cut off, nobody can tell whether the run's commit is in the rest.
-            step = Moved(history[0].id) if len(history) >= MOST_COMMITS else next_step(history, wanted)
-            match step:
-                case Published() | Unchanged() | Moved() | Busy() | Spoilt() as end:
-                    outcome = _verdict(order, end, report)
-                    return await self._ended(order, seen, outcome)
-                case _:
-                    if outcome_now := await self._take(order, wanted, step, seen.reports):
-                        return outcome_now
+            if outcome := await self._step(order, wanted, seen, seen.report):
+                return outcome
         return _goes_on(f"publishing to {order.spec.destination}")
 
+    async def _step(self, order: Order, wanted: Publication, seen: Observation, report: Report) -> Outcome | None:
+        """Take the step that is due; return the outcome where it was the last for now, else None."""
+        history = await self._pachd.history(order.target, order.spec.effective_branch, wanted.base, MOST_COMMITS)
+        found = await self._rebased(order, wanted, history)
+        if found is None:
+            return _goes_on(f"comparing what others have published with what {order.spec.destination} was")
+        # Of a history that is cut off, nobody can tell whether the run's commit is in the rest.
+        step = Moved(history[0].id) if len(history) >= MOST_COMMITS else next_step(history, found)
+        told = self._told.get(_commits(seen.reports))
+        if told is None and isinstance(step, Start | Fill | Unchanged):
+            # Reading takes a while, in which somebody may have moved the target: the history is read after it.
+            done = await self._read_manifests(order, found, seen.reports, ended=isinstance(step, Unchanged))
+            return None if done else _goes_on(f"reading what {len(seen.reports)} workers have staged")
+        match step:
+            case Published() | Unchanged() | Moved() | Busy() | Spoilt():
+                return await self._ended(order, seen, _verdict(order, step, report, told))
+            case _:
+                return await self._take(order, found, step, told)
+
+    async def _rebased(self, order: Order, wanted: Publication, history: tuple[CommitSeen, ...]) -> Publication | None:
+        """Return the publication with the later commit it can go onto as well, since others have changed nothing where
+        the sync publishes; None while that is being found out."""
+        other = built_upon(history, wanted)
+        if other is None or wanted.base is None or not wanted.relies_on_base:
+            return wanted
+        key = (wanted.base, other, wanted.prefix)
+        if key not in self._same:
+            same = await self._patiently(order, f"compare {other}", lambda: self._pachd.same_below(order.target, *key))
+            if same is None:
+                return None
+            self._same[key] = same
+            _keep_last(self._same, REMEMBERED)
+        return replace(wanted, same=other) if self._same[key] else wanted
+
+    async def _read_manifests(
+        self, order: Order, wanted: Publication, reports: tuple[Report, ...], *, ended: bool
+    ) -> bool:
+        """Read the manifests, and tell whether that is done; it goes on between two looks. Of a run that has `ended`,
+        what was staged may be gone by now."""
+        key = _commits(reports)
+        try:
+            told = await self._patiently(order, "manifests", lambda: self._tell(order.target, reports, wanted.prefix))
+        except TemporarySyncError:
+            if not ended:
+                raise
+            told = Told(None, ())
+        if told is None:
+            return False
+        self._told[key] = told
+        _keep_last(self._told, REMEMBERED)
+        while len(self._told) > 1 and sum(len(item.deletes) for item in self._told.values()) > MOST_DELETES_REMEMBERED:
+            self._told.popitem(last=False)
+        return True
+
+    async def _patiently(self, order: Order, what: str, work: Callable[[], Awaitable[_Result]]) -> _Result | None:
+        """Return what a long work of the sync results in, None while it goes on; the next look finds it again."""
+        key = (order.sync.namespace, order.sync.name, what)
+        task: asyncio.Task[_Result] | None = self._tasks.get(key)
+        if task is None:
+            task = self._tasks[key] = asyncio.ensure_future(_as_coroutine(work))
+        try:
+            await asyncio.wait({task}, timeout=PATIENCE)
+        finally:
+            if task.done():
+                self._tasks.pop(key, None)
+        return await task if task.done() else None
+
     async def _take(
-        self, order: Order, wanted: Publication, step: Start | Fill | Await | Drop, reports: tuple[Report, ...]
+        self, order: Order, wanted: Publication, step: Start | Fill | Await | Drop, told: Told | None
     ) -> Outcome | None:
         """Take a step; return the outcome where it was the last for now, else None."""
         target = order.target
         match step:
-            case Start() if _commits(reports) not in self._told:
-                # Reading takes a while, in which somebody may have moved the target: the history is read after it.
-                await self._tell(target, reports, wanted.prefix)
             case Start():
-                told = await self._tell(target, reports, wanted.prefix)
-                digest = told.digest or f"of-{short_hash('/'.join(_commits(reports)))}"
+                digest = (told and told.digest) or f"of-{short_hash('/'.join((*wanted.staged, wanted.base or '')))}"
                 text = staging.description(order.sync, order.run, digest)
                 await self._pachd.start_commit(target, order.spec.effective_branch, text)
             case Fill(commit):
-                if not await self._fill(order, wanted, commit, reports):
+                deletes = told.deletes if told else ()
+                done = await self._patiently(
+                    order, f"fill {commit}", lambda: self._copy(target, wanted, commit, deletes)
+                )
+                if not done:
                     return _goes_on(f"copying {wanted.files} files into commit {commit} of {order.spec.destination}")
             case Await(commit):
                 await self._pachd.wait_finished(target, commit)
@@ -179,54 +248,25 @@ class Publisher:
                     return Outcome("Retryable", Reason.COMMIT_FAILED, text)
         return None
 
-    async def _fill(self, order: Order, wanted: Publication, commit: str, reports: tuple[Report, ...]) -> bool:
-        """Fill and finish the commit; tell whether that is done. Large ones go on between two looks."""
-        key = (order.sync.namespace, order.sync.name, commit)
-        task = self._fills.get(key)
-        if task is None:
-            task = self._fills[key] = asyncio.create_task(self._copy(order.target, wanted, commit, reports))
-        try:
-            await asyncio.wait({task}, timeout=PATIENCE)
-        finally:
-            if task.done():
-                self._fills.pop(key, None)
-        if not task.done():
-            return False
-        await task
-        return True
-
-    async def _copy(self, target: Target, wanted: Publication, commit: str, reports: tuple[Report, ...]) -> None:
-        told = await self._tell(target, reports, wanted.prefix)
+    async def _copy(self, target: Target, wanted: Publication, commit: str, deletes: tuple[str, ...]) -> bool:
+        """Fill and finish the commit."""
         sources = list(wanted.staged)
         if not wanted.prefix:
             # At the top level the manifest would be copied too; the commit before it lacks it.
             sources = [await self._pachd.parent_of(target, source) or source for source in sources]
         copies = [(source, wanted.prefix) for source in sources]
-        await self._pachd.modify(target, commit, told.deletes, copies, wanted.files)
+        await self._pachd.modify(target, commit, deletes, copies, wanted.files)
         await self._pachd.finish_commit(target, commit)
+        return True
 
     async def _tell(self, target: Target, reports: tuple[Report, ...], prefix: str) -> Told:
-        """Read the manifests, as far as the reports do not tell all."""
-        alone = len(reports) == 1
-        key = _commits(reports)
-        if key in self._told:
-            return self._told[key]
-        told = Told(reports[0].digest if alone else None, ())
-        if not alone and sum(report.files.total for report in reports) <= MOST_DIGESTED:
-            told = await self._read_all(target, reports, prefix)
-        elif leader := next((item for item in reports if item.files.deleted), None):
-            told = Told(told.digest, (await self._read(target, leader, prefix)).deletes)
-        self._told[key] = told
-        while len(self._told) > REMEMBERED:
-            self._told.popitem(last=False)
-        return told
-
-    async def _digest(self, target: Target, reports: tuple[Report, ...], prefix: str) -> str | None:
-        """Return the digest of all files, as far as it can still be told: what was staged may be gone by now."""
-        try:
-            return (await self._tell(target, reports, prefix)).digest
-        except TemporarySyncError:
-            return None
+        """Read the manifests, as far as the reports do not tell all: of few syncs at once, for they fill the memory."""
+        async with self._reading:
+            if len(reports) > 1 and sum(report.files.total for report in reports) <= MOST_DIGESTED:
+                return await self._read_all(target, reports, prefix)
+            digest = reports[0].digest if len(reports) == 1 else None
+            leader = next((item for item in reports if item.files.deleted), None)
+            return Told(digest, (await self._read(target, leader, prefix)).deletes if leader else ())
 
     async def _read_all(self, target: Target, reports: tuple[Report, ...], prefix: str) -> Told:
         lines: list[tuple[str, str]] | None = []
@@ -241,7 +281,7 @@ class Publisher:
         if len(plans) > 1:
             # Each has shared out other files than the rest, so that one may be nobody's.
             text = "the input changed while the workers began, so they did not all see the same files"
-            raise TemporarySyncError(Reason.COMMIT_FAILED, text)
+            raise TemporarySyncError(Reason.INPUT_CHANGED, text)
         digest = None if lines is None else await asyncio.to_thread(digest_of, lines)
         return Told(digest, deletes)
 
@@ -253,9 +293,6 @@ class Publisher:
         """Clean up after a run that is published; what cannot be removed now, a sweep will."""
         if outcome.kind != "Succeeded":
             return outcome
-        if outcome.reason == Reason.UNCHANGED:
-            digest = await self._digest(order.target, seen.reports, order.spec.prefix)
-            outcome = replace(outcome, digest=digest)
         branch = staging.staging_branch(staging.run_id(order.sync, order.run))
         async with _as_far_as_it_goes():
             for index in range(len(seen.reports)):
@@ -273,7 +310,9 @@ async def _as_far_as_it_goes() -> AsyncIterator[None]:
         logger.info("what was staged stays for now: %s", error)
 
 
-def _verdict(order: Order, step: Published | Unchanged | Moved | Busy | Spoilt, report: Report) -> Outcome:
+def _verdict(
+    order: Order, step: Published | Unchanged | Moved | Busy | Spoilt, report: Report, told: Told | None
+) -> Outcome:
     """Return what a step means that nothing can be done about; raises TemporarySyncError where it is to be waited."""
     match step:
         case Published(commit, description):
@@ -282,7 +321,7 @@ def _verdict(order: Order, step: Published | Unchanged | Moved | Busy | Spoilt, 
             return Outcome("Succeeded", _good_reason(report), text, commit=commit, digest=digest)
         case Unchanged(head):
             text = f"all {report.files.total} files are in commit {head} already; no commit was made"
-            return Outcome("Succeeded", Reason.UNCHANGED, text, commit=head)
+            return Outcome("Succeeded", Reason.UNCHANGED, text, commit=head, digest=told.digest if told else None)
         case Spoilt(error):
             text = f"the commit that was to publish finished with an error, and others have built upon it: {error}"
             return Outcome("Retryable", Reason.COMMIT_FAILED, text)
@@ -291,6 +330,15 @@ def _verdict(order: Order, step: Published | Unchanged | Moved | Busy | Spoilt, 
         case Moved(head):
             text = f"branch '{order.spec.effective_branch}' got commit {head} since the run began; all is compared anew"
             return Outcome("Retryable", Reason.TARGET_MOVED, text)
+
+
+async def _as_coroutine(work: Callable[[], Awaitable[_Result]]) -> _Result:
+    return await work()
+
+
+def _keep_last(remembered: OrderedDict[Any, Any], most: int) -> None:
+    while len(remembered) > most:
+        remembered.popitem(last=False)
 
 
 def _commits(reports: tuple[Report, ...]) -> tuple[str, ...]:

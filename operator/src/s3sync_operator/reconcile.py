@@ -3,7 +3,6 @@
 Everything that decides stands in the cluster, so an operator that is killed between any two steps goes on from there.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +15,7 @@ from s3sync_operator.api import Client, ConcurrencyPolicy, Phase, Reason, Spec, 
 from s3sync_operator.cluster import Cluster, Raw
 from s3sync_operator.deletion import Deletion, finalizers_of, is_held
 from s3sync_operator.desired import Found, Run, Staging, run_name, tfjob
+from s3sync_operator.ended_logs import EndedLogs
 from s3sync_operator.errors import ConflictError, PermanentSyncError, TemporarySyncError
 from s3sync_operator.following import Follower
 from s3sync_operator.log_context import about_run, about_sync
@@ -36,7 +36,7 @@ from s3sync_operator.transitions import transition_events
 
 # Pods and TFJobs wake the reconciler by themselves; looking again at times finds what no event tells.
 LOOK_AGAIN = 15.0
-SOON = 1.0
+SOON, SOONER_THAN_LATER = 1.0, 10
 CONFLICT_DELAY = 1.0
 LONGEST_WAIT = 3600.0
 QUIETLY_ENDING = 30.0
@@ -69,6 +69,7 @@ class Reconciler:
         self._metrics = metrics or Metrics()
         self._publisher = Publisher(pachd, self._metrics)
         self._follower = Follower(cluster, settings.progress_interval)
+        self._ended_logs = EndedLogs(cluster)
         self._admission = admission or Admission()
         self._deletion = Deletion(cluster, pachd, settings, now)
         self._unanswered: dict[tuple[str, str], tuple[Sync, Status, Report | None]] = {}
@@ -129,7 +130,7 @@ class Reconciler:
         await self._write(sync, status, seen.report)
         if status.finished or status.next_attempt_time:
             self._admission.leave(_key(sync))
-        return self._look_again(outcome, status)
+        return self._look_again(outcome, status, seen)
 
     async def _leave(self, sync: Sync, deleted_at: datetime) -> float | None:
         """Clean up after a sync that is deleted, as far as it goes now."""
@@ -215,14 +216,20 @@ class Reconciler:
                 await self._end_replaced(sync)
         return self._admission.refresh_after(key)
 
-    def _look_again(self, outcome: Outcome, status: Status) -> float | None:
+    def _look_again(self, outcome: Outcome, status: Status, seen: Observation) -> float | None:
         if status.finished:
             return self._until_next(status)
         if status.next_attempt_time:
             return self._until(status.next_attempt_time)
         if outcome.soon:
-            return SOON
+            return self._soon(status, seen)
         return min(LOOK_AGAIN, self._settings.progress_interval) if outcome.kind == "Running" else LOOK_AGAIN
+
+    def _soon(self, status: Status, seen: Observation) -> float:
+        """Return a pause that is the longer, the longer it is waited already: since the job's end, if it has ended."""
+        since = seen.ended or (status.telling.last_transition_time if status.telling else None) or self._now()
+        waited = (self._now() - since).total_seconds()
+        return min(LOOK_AGAIN, max(SOON, waited / SOONER_THAN_LATER))
 
     def _until_next(self, status: Status) -> float | None:
         """Clocks are set, and machines sleep: what is far away is looked for in steps."""
@@ -420,9 +427,8 @@ class Reconciler:
         return Outcome("Retryable", reason, text)
 
     async def _logs(self, sync: Sync, pods: list[Raw]) -> dict[str, str]:
-        ended = [pod["metadata"]["name"] for pod in pods if pod_seen(pod).exit_code is not None]
-        texts = await asyncio.gather(*(self._cluster.pod_log(sync.namespace, name) for name in ended))
-        return dict(zip(ended, texts, strict=True))
+        ended = [pod["metadata"] for pod in pods if pod_seen(pod).exit_code is not None]
+        return await self._ended_logs.read(sync.namespace, ((item["name"], item.get("uid", "")) for item in ended))
 
     async def _write(self, sync: Sync, status: Status, report: Report | None = None) -> None:
         """Write the status if it says anything new, and tell of it."""
@@ -453,7 +459,7 @@ def _key(sync: Sync) -> SyncKey:
 
 def _publish_trouble(error: TemporarySyncError) -> Outcome:
     """What was staged is lost with a failed commit; any other trouble, and a target that is busy, is waited out."""
-    if error.reason == Reason.COMMIT_FAILED:
+    if error.reason in (Reason.COMMIT_FAILED, Reason.INPUT_CHANGED):
         return Outcome("Retryable", error.reason, error.message)
     busy = error.reason == Reason.TARGET_BUSY
     return Outcome("Running", error.reason, error.message, troubled=not busy, soon=True)

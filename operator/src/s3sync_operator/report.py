@@ -75,11 +75,13 @@ class WorkerPlace(_Part):
 
 
 class Staged(_Part):
-    """Where a worker left what is to be published: its branch, that one's last commit, the commit it builds upon."""
+    """Where a worker left what is to be published: its branch, that one's last commit, the commit it builds upon, and
+    the digest of all workers' files as it saw them (None of older jobs)."""
 
     branch: str
     commit: str
     base: str | None
+    plan: str | None = None
 
 
 class Skipped(_Part):

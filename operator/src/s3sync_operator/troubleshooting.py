@@ -82,8 +82,16 @@ MEANINGS: Mapping[str, Meaning] = {
         Then.RETRIED,
     ),
     Reason.COMMIT_FAILED: Meaning(
-        "Pachyderm could not start, or finish without an error, a commit. Where a worker has so many files that the "
-        "list of them is too large, the sync is Stalled at once.",
+        "Pachyderm could not start, or finish without an error, a commit.",
+        Then.RETRIED,
+    ),
+    Reason.MANIFEST_TOO_LARGE: Meaning(
+        "A worker has so many files that its list of them does not fit into the operator's memory, and the list is "
+        "needed: files are to be deleted.",
+        Then.STALLED,
+    ),
+    Reason.INPUT_CHANGED: Meaning(
+        "Files under the input path changed while they were copied, so what arrived is neither the old nor the new.",
         Then.RETRIED,
     ),
     Reason.DELETING: Meaning("The sync is deleted, and its jobs are still ending.", Then.WHILE_DELETING),
