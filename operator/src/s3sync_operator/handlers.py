@@ -81,6 +81,9 @@ def configure(settings: kopf.OperatorSettings, own: Settings) -> None:
     # At their debug level these write request headers and Secrets, and with them tokens.
     for name in ("botocore", "urllib3", "kubernetes"):
         logging.getLogger(name).setLevel(logging.INFO)
+    # Of every event of every object it tells that a handler has succeeded, and here these only wake the reconciler.
+    if own.log_level != "debug":
+        logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     # Rights in single namespaces do not go so far as to list namespaces and definitions, and kopf 1.45 tries for
     # minutes before it watches without.
     settings.scanning.disabled = bool(own.namespaces)

@@ -449,7 +449,7 @@ class Reconciler:
         """Count what a written status brought to an end, and post an event if people should hear of it."""
         self._metrics.status_written(sync.status, status, report)
         for event in transition_events(sync.status, status):
-            logger.info("%s: %s", event[1], event[2])
+            logger.log(logging.WARNING if event[0] == "Warning" else logging.INFO, "%s: %s", event[1], event[2])
             await self._cluster.post_event(sync, *event)
 
 
