@@ -30,7 +30,7 @@ from tests.support.operator_process import OperatorProcess
 
 UPDATE = os.environ.get("UPDATE_GOLDEN") == "1"
 SPEC = ROOT / "docs/spec.md"
-TASKS = tuple(sorted((ROOT / "docs/tasks").glob("*.md")))
+TASKS = (*sorted((ROOT / "docs/tasks").glob("*.md")), ROOT / "docs/troubleshooting.md")
 NAMESPACE, TOKEN = "kubeflow", "a-token-that-is-known"
 SEEN_SECONDS, COMMAND_SECONDS, QUIET_SECONDS = 60, 90, 4
 READS = re.compile(r"(kubectl (get|describe|logs)|s3sync (status|logs)) ")
@@ -143,7 +143,7 @@ def stories() -> list[Story]:
     return [
         Story(name, parts, f"docs-{next(numbers)}")
         for name, parts in found
-        if any(block.kind == "console" for block in parts)
+        if any(block.kind in ("console", "sh") for block in parts)
     ]
 
 
@@ -248,6 +248,10 @@ def play_yaml(cluster: LocalCluster, story: Story) -> None:
 
 @pytest.mark.parametrize("story", STORIES, ids=str)
 def test_what_a_document_says_is_seen_is_seen(playing: LocalCluster, story: Story) -> None:
+    if not any(item.get("kind") == KIND for block in story.blocks if block.kind == "yaml" for item in documents(block)):
+        # A page that applies nothing speaks of the spec's example.
+        keep_or_apply(playing, story, read_page(SPEC).blocks[0])
+        playing.kubectl("wait", "--for=condition=Ready", "ps3", "--all", "-n", story.namespace, "--timeout=60s")
     for block in story.blocks:
         if block.kind == "yaml" and story.name not in OF_SPEC:
             keep_or_apply(playing, story, block)
