@@ -9,7 +9,7 @@ import pytest
 
 from pachyderm_standin.process import StandinProcess
 from s3sync_local.cluster import LocalCluster
-from s3sync_operator.api import GROUP, KIND, VERSION
+from s3sync_operator.api import ANNOTATION_RUN_REQUESTED, GROUP, KIND, VERSION
 from tests.integration.conftest import QUICK, Syncs, plant
 from tests.support.operator_process import OperatorProcess
 
@@ -43,6 +43,17 @@ def test_the_progress_of_a_running_sync_is_in_its_status_until_it_ends(
     assert "progress" not in ended
     assert "copied 4/5 files" in ended["logTail"]
     assert "s3syncProgress" not in ended["logTail"]
+
+
+def test_describe_shows_the_events_in_the_order_in_which_they_came(syncs: Syncs, watchful: OperatorProcess) -> None:
+    name = syncs.apply()
+    syncs.wait_ready(name)
+    syncs.kubectl("annotate", "ps3", name, f"{ANNOTATION_RUN_REQUESTED}=one")
+    syncs.wait_for(name, lambda status: len(status.get("history", ())) == 2, "run again")
+    _, _, events = syncs.kubectl("describe", "ps3", name).partition("\nEvents:\n")
+    reasons = [line.split()[1] for line in events.splitlines()[2:] if line.strip()]
+    first = ["BranchCreated", "TFJobCreated", "Verified"]
+    assert reasons == [*first, "RunRequested", "TFJobCreated", "Verified"]
 
 
 def test_each_line_about_a_sync_names_it_and_its_run(

@@ -62,6 +62,13 @@ async def test_while_what_is_ready_is_run_again_only_syncing_is_added() -> None:
     assert it.status.conditions[0].last_transition_time == ready_since
 
 
+async def test_a_re_run_that_waits_for_the_job_before_it_to_end_warns_nobody() -> None:
+    it = await world()
+    it.cluster.events.clear()
+    await it.request("a")
+    assert it.cluster.events == ["RunRequested", "TFJobCreated"]
+
+
 async def test_passing_trouble_of_a_re_run_stands_in_syncing() -> None:
     it = await world()
     await it.request("a")

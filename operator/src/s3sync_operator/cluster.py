@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import logging
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -258,8 +259,11 @@ class KubernetesCluster:
 
     def _event(self, sync: Sync, kind: str, reason: str, note: str) -> Raw:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        # `kubectl describe` shows events by name where, as in this API, they have no other time than eventTime; so the
+        # name has the time in it, as client-go's events have.
+        name = f"{sync.name[:200].rstrip('-.')}.{time.time_ns():x}"
         return {
-            "metadata": {"generateName": f"{sync.name[:200].rstrip('-.')}-", "namespace": sync.namespace},
+            "metadata": {"name": name, "namespace": sync.namespace},
             "regarding": {
                 "apiVersion": f"{GROUP}/{VERSION}",
                 "kind": KIND,

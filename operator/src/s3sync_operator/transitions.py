@@ -59,12 +59,18 @@ def _progress(before: Status, after: Status) -> Told | None:
     same = was is not None and (was.type, was.reason) == (telling.type, telling.reason)
     if same and _attempt(before) == _attempt(after):
         return None
-    quiet = telling.reason in (Reason.PROGRESSING, Reason.QUEUED)
+    quiet = telling.reason in (Reason.PROGRESSING, Reason.QUEUED) or _waits_for_the_run_before(after)
     if telling.status == "False" or (after.ready and not after.finished and not quiet):
         return "Warning", telling.reason, telling.message
     if after.phase is Phase.STARTING and after.tf_job_name:
         return "Normal", "TFJobCreated", f"TFJob '{after.tf_job_name}' is created (attempt {after.attempt})"
     return ("Normal", telling.reason, telling.message) if after.finished else None
+
+
+def _waits_for_the_run_before(status: Status) -> bool:
+    """Each re-run ends its predecessor's job first, of which nobody need hear unless that takes too long."""
+    waits = status.telling is not None and status.telling.reason == Reason.PREVIOUS_RUN_TERMINATING
+    return waits and status.phase is Phase.STARTING
 
 
 def _attempt(status: Status) -> tuple[object, ...]:
