@@ -128,3 +128,75 @@ def test_manifests_of_workers_that_saw_the_same_input_tell_the_same_plan(job: Jo
             plans.append(job.manifest(index)["plan"])
     assert plans[0] == plans[1] != plans[2]
     assert MANIFEST not in job.staged()
+
+
+SLOW_FINISH = {"action": "latency", "operation": "FinishCommit", "seconds": 2, "times": 1}
+
+
+@pytest.mark.parametrize("change", [b"another", b"b"], ids=["of another size", "of the same size"])
+@pytest.mark.parametrize("staged", [True, False], ids=["atomic", "direct"])
+def test_an_input_that_changes_after_it_was_copied_may_do_better_at_a_retry(
+    job: Job, change: bytes, staged: bool
+) -> None:
+    job.write(FILES)
+    job.standin.set_faults([SLOW_FINISH])
+    with begun(job, "FinishCommit", *(staging(job) if staged else ())) as process:
+        job.write({"in/a": change})
+        output, errors = process.communicate(timeout=60)
+    run = ended(process.returncode, output, errors)
+    assert (run.code, run.reason, run.verdicts) == (166, "InputChanged", {"a": "Differ"})
+
+
+def test_an_input_that_goes_after_it_was_copied_may_do_better_at_a_retry(job: Job) -> None:
+    job.write(FILES)
+    job.standin.set_faults([SLOW_FINISH])
+    with begun(job, "FinishCommit", *staging(job)) as process:
+        (job.directory / "in/a").unlink()
+        output, errors = process.communicate(timeout=60)
+    run = ended(process.returncode, output, errors)
+    assert (run.code, run.reason) == (166, "InputChanged")
+    assert "'a': it is gone" in run.report["message"]
+
+
+def test_a_difference_that_no_change_of_the_input_explains_is_no_change_of_it(job: Job) -> None:
+    job.write(FILES)
+    job.commit({"in/strange": b"x"})
+    job.standin.set_faults([SLOW_FINISH])
+    with begun(job, "FinishCommit") as process:
+        job.write({"in/a": b"another"})
+        output, errors = process.communicate(timeout=60)
+    run = ended(process.returncode, output, errors)
+    assert (run.reason, run.verdicts) == ("ContentDiffers", {"a": "Differ", "strange": "MissingHere"})
+
+
+def test_workers_take_turns_at_the_one_open_commit_that_a_branch_has(job: Job) -> None:
+    files = {f"in/{number:02}": b"x" * number for number in range(40)}
+    job.write(files)
+    workers = [
+        job.start("-i", "in", "--client", "pfs", PACHD_ADDRESS=job.standin.pachd_address, TF_CONFIG=place(index, 4))
+        for index in range(4)
+    ]
+    outputs = [(*worker.communicate(timeout=90), worker.returncode) for worker in workers]
+    runs = [ended(code, output, errors) for output, errors, code in outputs]
+    assert [run.reason for run in runs] == ["Verified"] * 4
+    assert sum(run.counts["verified"] for run in runs) == 40
+    assert {key: job.stored(key) for key in job.listed()} == files
+
+
+def place(index: int, count: int) -> str:
+    workers = ",".join(['"w:1"'] * count)
+    return f'{{"cluster":{{"worker":[{workers}]}},"task":{{"type":"worker","index":{index}}}}}'
+
+
+def test_a_run_that_dies_while_it_removes_a_staging_branch_leaves_no_commit_without_a_branch(job: Job) -> None:
+    job.write(FILES)
+    job.stage("pfs")
+    job.write({"in/a": b"A"})
+    job.standin.set_faults([{"action": "latency", "operation": "DeleteBranch", "seconds": 20}])
+    with begun(job, "DeleteBranch", *staging(job)) as process:
+        process.kill()
+        process.communicate(timeout=15)
+    job.standin.clear_faults()
+    assert not any(info.description for info in job.pachd.commits(job.branch().repo))
+    assert job.stage("pfs").code == 0
+    assert job.staged() == FILES | {"in/a": b"A"}

@@ -56,7 +56,7 @@ def test_what_an_atomic_sync_adds_fits_schema_and_room_and_counts_what_it_omits(
         Counts(unchanged_files=1, unchanged_bytes=2, skipped_files=40, extra_files=3, deleted_files=4),
         1.5,
         verification=Verify.CHECKSUM,
-        staged=Staged("s3sync-1-w0", "0" * 32, None),
+        staged=Staged("s3sync-1-w0", "0" * 32, None, f"sha256:{0:064}"),
         skipped=skipped,
         would_delete=tuple(f"in/{number}" for number in range(100)),
     )
@@ -118,6 +118,7 @@ def test_exactly_what_a_retry_may_mend_ends_with_128_or_more() -> None:
         Reason.TLS_FAILED,
         Reason.PACHD_UNREACHABLE,
         Reason.COMMIT_FAILED,
+        Reason.INPUT_CHANGED,
     }
 
 

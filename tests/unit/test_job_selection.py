@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from s3sync_job.batches import batches
 from s3sync_job.compare import Prune, There, check_prune_limit, delta, extra_keys, may_be_unchanged
 from s3sync_job.filters import Filter
-from s3sync_job.manifest import Entry, Manifest, entries, is_reusable, parse_manifest
+from s3sync_job.manifest import MAX_BYTES, Entry, Manifest, check_size, entries, is_reusable, parse_manifest
 from s3sync_job.outcome import Failure, Reason, SyncError, Verdict
 from s3sync_job.plan import (
     FILE_COST_BYTES,
@@ -29,6 +30,7 @@ from s3sync_job.plan import (
     share,
 )
 from s3sync_job.scan import find_files
+from s3sync_operator.pachd import MANIFEST_BYTES
 
 sizes = st.lists(st.integers(0, 10**9), min_size=1, max_size=60)
 
@@ -240,3 +242,29 @@ def test_half_a_manifest_is_none(content: bytes) -> None:
 def test_an_earlier_manifest_is_reused_only_if_all_of_it_fits(change: dict[str, object]) -> None:
     assert is_reusable(MANIFEST, MANIFEST, SHARE)
     assert not is_reusable(replace(MANIFEST, **change), MANIFEST, SHARE)  # type: ignore[arg-type]
+
+
+def test_a_list_of_files_that_the_operator_could_not_read_is_refused_before_anything_is_copied() -> None:
+    many = [PlannedFile(f"{number:06}", f"in/{number:06}", 10_000) for number in range(5_000)]
+    listed = manifest_of(many).dump()
+    check_size(many, [], limit=len(listed))
+    with pytest.raises(SyncError, match=r"5000 files .* let more spec\.workers share") as refused:
+        check_size(many, [], limit=len(listed) * 9 // 10)
+    assert refused.value.reason is Reason.MANIFEST_TOO_LARGE
+
+
+def test_a_million_files_fit_where_sixteen_workers_share_them() -> None:
+    path = "a/directory/of/some/depth/file"
+    part = [PlannedFile(path, f"in/{path}-{number:07}", 10**9) for number in range(1_000_000 // 16)]
+    check_size(part, [])
+    with pytest.raises(SyncError):
+        check_size(part * 4, [])
+
+
+def manifest_of(files: Sequence[PlannedFile]) -> Manifest:
+    hashes = {file.key: "0" * 64 for file in files}
+    return Manifest("0" * 32, SOLE_WORKER, "in", "Full", entries(files, frozenset(hashes), hashes))
+
+
+def test_the_operator_reads_as_much_of_a_manifest_as_the_job_may_write() -> None:
+    assert MAX_BYTES == MANIFEST_BYTES

@@ -81,6 +81,9 @@ class AtomicSync:
         deleted = self._deleted()
         if settings.prune:
             check_prune_limit(settings.prune, self._extra, len(there))
+        if deleted and settings.worker.index == 0:
+            # The operator has to read what it is to delete; of other manifests it can do without.
+            manifests.check_size(plan.mine, deleted)
         plan = settle_conflicts(plan, set(there).difference(deleted), settings.on_invalid_path)
         tally.start(len(plan.mine), plan.total_bytes)
         if settings.worker.index == 0:
@@ -269,6 +272,6 @@ class AtomicSync:
         dry_run = first and settings.prune is not None and settings.prune.dry_run
         return replace(
             report,
-            staged=Staged(staging.branch, commit, staging.base),
+            staged=Staged(staging.branch, commit, staging.base, plan_digest(plan.everything)),
             would_delete=self._extra if dry_run else None,
         )

@@ -67,7 +67,10 @@ class DirectSync:
             return place
         pachd = self._clients.pachd()
         description = printable(f"s3sync-job {session.settings.input_path}")
-        with session.tally.provisional(), pachd.open_commit(target.branch, description, plan.total_bytes) as commit:
+        # Workers take turns: a branch has one open commit at a time.
+        turns = 0 if session.settings.worker.count == 1 else sum(file.size for file in plan.everything)
+        opened = pachd.open_commit(target.branch, description, plan.total_bytes, wait_for=turns)
+        with session.tally.provisional(), opened as commit:
             place = Place(session.settings.bucket, target.branch, commit)
             session.copy(transport, place, plan.mine)
         return place

@@ -10,12 +10,18 @@ from typing import Any, Literal
 
 from s3sync_job.compare import There
 from s3sync_job.keys import MANIFEST_FOLDER
+from s3sync_job.outcome import Reason, SyncError
 from s3sync_job.plan import PlannedFile, Worker
 
 PATH = f"/{MANIFEST_FOLDER}/manifest.json"
 """Where the manifest lies in a staging branch: outside of every destination, since keys cannot start with it."""
 
 State = Literal["staged", "unchanged"]
+
+MAX_BYTES = 24 * 1024 * 1024
+"""The operator reads no more of a manifest."""
+
+_ENTRY_BYTES = 64 + len('[,,"","unchanged"],')
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,20 @@ class Manifest:
             },
             separators=(",", ":"),
         ).encode()
+
+
+def check_size(share: Iterable[PlannedFile], delete: Iterable[str], limit: int = MAX_BYTES) -> None:
+    """Raise the SyncError ManifestTooLarge where a manifest of these files and keys would take more than ``limit``
+    bytes."""
+    files = list(share)
+    size = sum(len(json.dumps(file.key)) + len(str(file.size)) + _ENTRY_BYTES for file in files)
+    size += sum(len(json.dumps(key)) + 1 for key in delete)
+    if size > limit:
+        raise SyncError(
+            Reason.MANIFEST_TOO_LARGE,
+            f"The list of {len(files)} files and of those to delete takes {size} bytes, more than the {limit} that the "
+            "operator can read; let more spec.workers share the files. Nothing was copied.",
+        )
 
 
 def parse_manifest(content: bytes) -> Manifest | None:

@@ -27,6 +27,8 @@ class Reason(StrEnum):
     TLS_FAILED = "TLSFailed"
     PACHD_UNREACHABLE = "PachdUnreachable"
     COMMIT_FAILED = "CommitFailed"
+    MANIFEST_TOO_LARGE = "ManifestTooLarge"
+    INPUT_CHANGED = "InputChanged"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ ENDINGS: dict[Reason, Ending] = {
     Reason.ACCESS_DENIED: Ending(7, "Pachyderm refuses the credentials"),
     Reason.INTERNAL_ERROR: Ending(8, "a bug in s3sync-job"),
     Reason.PRUNE_LIMIT_EXCEEDED: Ending(9, "more files would be deleted than --max-delete-percent allows"),
+    Reason.MANIFEST_TOO_LARGE: Ending(10, "a worker has more files than the operator can hold the list of"),
     Reason.TERMINATED: Ending(TERMINATED_BY_SIGTERM, "ended by SIGTERM (130 after SIGINT)"),
     Reason.ENDPOINT_UNREACHABLE: Ending(160, "no S3 gateway answers at the endpoint"),
     Reason.SERVER_ERROR: Ending(161, "the gateway fails, or a request to it does"),
@@ -61,6 +64,7 @@ ENDINGS: dict[Reason, Ending] = {
     Reason.TLS_FAILED: Ending(163, "the certificate is of an unknown CA, expired, or for another host"),
     Reason.PACHD_UNREACHABLE: Ending(164, "pachd does not answer by gRPC"),
     Reason.COMMIT_FAILED: Ending(165, "Pachyderm could not start, or finish without an error, a commit"),
+    Reason.INPUT_CHANGED: Ending(166, "files under the input path changed while they were synced"),
 }
 
 

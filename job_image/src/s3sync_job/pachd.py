@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import secrets
 import threading
 import time
@@ -36,7 +37,7 @@ SLOWEST_RATE = 1e6
 """A stream may take a quarter of an hour, and 1 s more for each megabyte; so may a commit that finishes."""
 
 ATTEMPTS = 3
-BACKOFF_SECONDS = 0.5
+BACKOFF_SECONDS, LONGEST_TURN_PAUSE = 0.5, 5.0
 """How often a call is tried and how long is waited before the second time, twice as long before the third."""
 
 MAX_MESSAGE_BYTES = 20 * 1024 * 1024
@@ -159,17 +160,18 @@ class PachdClient:
         self.modify(commit, put_requests(path, io.BytesIO(content)), len(content))
 
     @contextmanager
-    def open_commit(self, branch: str, description: str, size: int) -> Iterator[str]:
+    def open_commit(self, branch: str, description: str, size: int, wait_for: int = 0) -> Iterator[str]:
         """Start a commit on the branch, which is made where it is missing, and finish it after the block.
 
         It is dropped where the block fails, or where it cannot be finished: what is finished would be seen, and what
         stays open keeps everybody from the branch. ``size`` is the bytes expected. The description gets a few random
-        digits behind it, by which a commit is known again whose start was not answered.
+        digits behind it, by which a commit is known again whose start was not answered. While somebody else has the
+        head open, it is waited for as long as it may take to write ``wait_for`` bytes (0: not at all).
 
         Raises:
             SyncError: CommitFailed where it cannot be started, as while somebody else has the head open, or finished.
         """
-        commit = self._start(branch, f"{description} [{secrets.token_hex(4)}]")
+        commit = self._start_in_turn(branch, f"{description} [{secrets.token_hex(4)}]", wait_for)
         try:
             yield commit
         except BaseException:
@@ -198,7 +200,9 @@ class PachdClient:
         """Remove a branch and those of its commits that are its own; it is fine if there is none.
 
         Its own are the first whose description starts with ``mark`` and all that came after it. A branch may have been
-        made of another one's head, whose commits it then tells as well; these are left alone.
+        made of another one's head, whose commits it then tells as well; these are left alone. The commits go first:
+        without their branch nobody would find them again. Dropping the first of them leaves an empty one, which goes
+        last.
         """
         if self.head(branch) is None:
             return
@@ -210,11 +214,27 @@ class PachdClient:
                 for info in api.list_commit(repo=self._repo, to=last)
             ],
         )
-        with _fine_if_missing():
-            self._call(CALL_SECONDS, lambda api: api.delete_branch(branch=self._branch(branch), force=True))
         own = max((number for number, (_, marked) in enumerate(commits, start=1) if marked), default=0)
         for commit, _ in commits[:own]:
             self.drop(commit)
+        left = self.head(branch)
+        with _fine_if_missing():
+            self._call(CALL_SECONDS, lambda api: api.delete_branch(branch=self._branch(branch), force=True))
+        if left is not None and own == len(commits):
+            self.drop(left.commit)
+
+    def _start_in_turn(self, branch: str, description: str, wait_for: int) -> str:
+        until = time.monotonic() + (_stream_seconds(wait_for) if wait_for else 0)
+        pause = BACKOFF_SECONDS
+        while True:
+            try:
+                return self._start(branch, description)
+            except SyncError as error:
+                if error.reason is not Reason.COMMIT_FAILED or time.monotonic() > until:
+                    raise
+            # Those who wait for the same head should not all come back at once.
+            time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - No secret is made of it.
+            pause = min(LONGEST_TURN_PAUSE, pause * 2)
 
     def _start(self, branch: str, description: str) -> str:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from s3sync_job.filters import EVERYTHING, Filter
@@ -24,19 +24,23 @@ class OnInvalidPath(StrEnum):
 
 @dataclass(frozen=True)
 class LocalFile:
-    """A file found under the input path: its relative path and its size in bytes."""
+    """A file found under the input path: its relative path, its size in bytes, and when its content last changed
+    (nanoseconds since 1970 by the file system's clock, 0: not known)."""
 
     path: str
     size: int
+    modified: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
 class PlannedFile:
-    """A file to copy: its path under the input path, its key in the bucket and its size in bytes."""
+    """A file to copy: its path under the input path, its key in the bucket, its size in bytes, and ``modified`` as of
+    its LocalFile."""
 
     path: str
     key: str
     size: int
+    modified: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,8 @@ def make_plan(
             Pachyderm would refuse, so that one run shows all that has to be renamed, unless they are to be skipped.
     """
     _check_prefix(prefix)
-    files = sorted((PlannedFile(f.path, join_key(prefix, f.path), f.size) for f in found), key=lambda file: file.key)
+    planned = (PlannedFile(file.path, join_key(prefix, file.path), file.size, file.modified) for file in found)
+    files = sorted(planned, key=lambda file: file.key)
     refused = {file.path: problem for file in files if (problem := key_problem(file.key)) is not None}
     if refused and on_invalid_path is OnInvalidPath.FAIL:
         raise _invalid_keys(refused, len(files))

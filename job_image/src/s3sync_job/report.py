@@ -52,11 +52,13 @@ class Counts:
 
 @dataclass(frozen=True)
 class Staged:
-    """Where an atomic sync's worker left its files: the branch, its last commit, and the commit it builds upon."""
+    """Where an atomic sync's worker left its files: the branch, its last commit, the commit it builds upon, and the
+    digest of all workers' files as this one saw them."""
 
     branch: str
     commit: str
     base: str | None
+    plan: str
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ class Report:
                 "branch": self.staged.branch,
                 "commit": self.staged.commit,
                 "base": self.staged.base,
+                "plan": self.staged.plan,
             }
         if self.skipped:
             additions |= {"skipped": list(skipped), "skippedOmitted": len(self.skipped) - len(skipped)}

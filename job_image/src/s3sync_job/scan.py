@@ -9,7 +9,7 @@ from pathlib import Path
 
 from s3sync_job.filters import EVERYTHING, Filter
 from s3sync_job.outcome import Failure, Reason, SyncError, Verdict
-from s3sync_job.plan import LocalFile, OnInvalidPath
+from s3sync_job.plan import LocalFile, OnInvalidPath, PlannedFile
 
 ROOT = "."
 """The path by which the input path itself is named among what cannot be read."""
@@ -118,13 +118,26 @@ def _entry(path: Path, relative: str, above: tuple[tuple[int, int], ...]) -> Ite
     elif not stat.S_ISREG(status.st_mode):
         yield _Problem(relative, "a socket, pipe or device, which has no content to copy", directory=False)
     else:
-        yield _file(path, relative, status.st_size)
+        yield _file(path, LocalFile(relative, status.st_size, status.st_mtime_ns))
 
 
-def _file(path: Path, relative: str, size: int) -> LocalFile | _Problem:
+def changes(root: Path, file: PlannedFile) -> str | None:
+    """Return how a file is not any more what it was when it was found, None where it is the same by size and time."""
+    try:
+        status = (root / file.path).stat()
+    except FileNotFoundError:
+        return "it is gone"
+    except OSError:
+        return None
+    if status.st_size != file.size:
+        return f"it has {status.st_size} bytes and had {file.size}"
+    return "it was written to" if file.modified and status.st_mtime_ns != file.modified else None
+
+
+def _file(path: Path, found: LocalFile) -> LocalFile | _Problem:
     """Return the file once it has been opened; access() would answer for the real user, not for this process."""
     try:
         with path.open("rb"):
-            return LocalFile(relative, size)
+            return found
     except OSError as error:
-        return _Problem(relative, error.strerror or "cannot be opened", directory=False)
+        return _Problem(found.path, error.strerror or "cannot be opened", directory=False)

@@ -189,5 +189,7 @@ def _hashed(file: PlannedFile, future: Future[Fingerprint]) -> Fingerprint:
         return future.result()
     except OSError as error:
         raise SyncError(
-            Reason.INPUT_UNREADABLE, f"{file.path!r} is no longer readable: {error.strerror or error}"
+            Reason.INPUT_UNREADABLE,
+            f"{file.path!r} is no longer readable: {error.strerror or error}",
+            (Failure(file.path, Verdict.ERROR, error.strerror or str(error)),),
         ) from error

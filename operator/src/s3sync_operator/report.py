@@ -32,6 +32,8 @@ JOB_REASONS = frozenset(
         "PachdUnreachable",
         "ServerError",
         "CommitFailed",
+        "ManifestTooLarge",
+        "InputChanged",
         "PruneLimitExceeded",
         "Terminated",
         "InternalError",
