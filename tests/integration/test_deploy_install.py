@@ -11,7 +11,8 @@ from s3sync_local.cluster import LocalCluster
 from s3sync_local.errors import KubectlError
 from s3sync_local.manifests import DEPLOY
 from s3sync_operator.api import parse_sync
-from s3sync_operator.desired import Found, Run, tfjob
+from s3sync_operator.desired import Found, Run
+from s3sync_operator.rendering import job_object
 from s3sync_operator.settings import Settings
 from tests.support.deploy import OPERATOR, OVERLAYS, SYSTEM, Helm, only, overlay
 from tests.support.objects import sync_object
@@ -120,7 +121,7 @@ def job_of(raw: dict[str, Any]) -> dict[str, Any]:
     """Return the TFJob that the operator would create for a sync."""
     sync = parse_sync(raw)
     assert sync.spec
-    return tfjob(sync, sync.spec, Run(1, 1, sync.spec.digest), Settings(), Found())
+    return job_object(sync, sync.spec, Run(1, 1, sync.spec.digest), Settings(), Found())
 
 
 def test_the_jobs_pod_is_admitted_under_the_restricted_standard_and_has_no_token(api: LocalCluster) -> None:

@@ -27,10 +27,11 @@ def needed(namespace: str) -> list[Call]:
         Call("patch", "pachydermsyncs", namespace, SYNCS, "status"),
         Call("update", "pachydermsyncs", namespace, SYNCS, "finalizers"),
         *(Call(verb, "tfjobs", namespace, KUBEFLOW) for verb in ("get", "list", "watch", "create", "delete")),
+        *(Call(verb, "jobs", namespace, "batch") for verb in ("get", "list", "watch", "create", "delete")),
         *(Call(verb, "pods", namespace) for verb in ("list", "watch")),
         Call("get", "pods", namespace, subresource="log"),
         Call("get", "secrets", namespace, name="pachyderm-token"),
-        Call("create", "events", namespace, EVENTS),
+        *(Call(verb, "events", namespace, EVENTS) for verb in ("create", "list")),
     ]
 
 
@@ -54,10 +55,12 @@ def never(namespace: str) -> list[Call]:
         Call("create", "serviceaccounts", namespace, subresource="token"),
         Call("impersonate", "serviceaccounts", namespace),
         *(Call(verb, "services", namespace) for verb in ("get", "list", *WRITES)),
-        *(Call(verb, "events", namespace, EVENTS) for verb in ("get", "list", "update", "patch", "delete")),
-        Call("create", "events", namespace),
+        *(Call(verb, "events", namespace, EVENTS) for verb in ("get", "watch", "update", "patch", "delete")),
+        *(Call(verb, "events", namespace) for verb in ("create", "list")),
         *(Call(verb, "deployments", namespace, "apps") for verb in ("get", "list", *WRITES)),
-        *(Call(verb, "jobs", namespace, "batch") for verb in ("get", "list", *WRITES)),
+        *(Call(verb, "jobs", namespace, "batch") for verb in ("update", "patch", "deletecollection")),
+        *(Call(verb, "jobs", namespace, "batch", "status") for verb in ("update", "patch")),
+        *(Call(verb, "cronjobs", namespace, "batch") for verb in ("get", "list", *WRITES)),
         *(Call(verb, "leases", namespace, "coordination.k8s.io") for verb in ("get", *WRITES)),
         *(Call(verb, "networkpolicies", namespace, "networking.k8s.io") for verb in WRITES),
         *(

@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from s3sync_operator.api import Status, Sync, parse_sync, to_utc_text
+from s3sync_operator.api import Reason, Status, Sync, parse_sync, to_utc_text
 from s3sync_operator.cluster import EventType, Raw
 from s3sync_operator.errors import TemporarySyncError
+from s3sync_operator.runners import JOB, JobKind, kind_of_object
 from tests.support import objects
 
 JOB_SECONDS = 120
@@ -45,6 +46,9 @@ class MemoryCluster:
         self.gone = False
         self.clock: Callable[[], datetime] | None = None
         self.others: list[Raw] = []
+        self.listed: list[str] = []
+        self.unknown: set[str] = set()
+        self.notes: dict[str, str] = {}
 
     @property
     def sync(self) -> Sync:
@@ -57,10 +61,13 @@ class MemoryCluster:
     async def get_sync(self, namespace: str, name: str) -> Sync | None:
         return None if self.gone and self.sync.deleted_at else self.sync
 
-    async def list_tfjobs(self, sync: Sync) -> list[Raw]:
+    async def list_jobs(self, sync: Sync, kind: JobKind) -> list[Raw]:
+        self.listed.append(kind.resource.plural)
         if self.refuse_lists:
             raise self.refuse_lists
-        return list(self.jobs)
+        if kind.resource.plural in self.unknown:
+            raise TemporarySyncError(Reason.TFJOB_CRD_NOT_INSTALLED, "install it")
+        return [job for job in self.jobs if kind_of_object(job) is kind]
 
     async def list_pods(self, sync: Sync) -> list[Raw]:
         return list(self.pods)
@@ -71,20 +78,24 @@ class MemoryCluster:
     async def get_secret(self, namespace: str, name: str, field: str) -> dict[str, str]:
         return self.secrets.get(name, {})
 
-    async def create_tfjob(self, manifest: Raw) -> Raw:
+    async def create_job(self, manifest: Raw) -> Raw:
         name = manifest["metadata"]["name"]
         there = [job for job in self.jobs if job["metadata"]["name"] == name]
         if not there:
             self.writes.append("create")
-            there = [objects.tfjob_object(name, condition="Created") | {"spec": manifest["spec"]}]
+            made = objects.tfjob_object(name, condition="Created")
+            there = [made | {"kind": manifest["kind"], "spec": manifest["spec"]}]
             if self.clock:
                 there[0]["metadata"]["creationTimestamp"] = to_utc_text(self.clock())
             self.jobs += there
         return there[0]
 
-    async def delete_tfjob(self, namespace: str, name: str) -> None:
+    async def delete_job(self, namespace: str, kind: JobKind, name: str) -> None:
         self.writes.append("delete")
-        self.jobs = [job for job in self.jobs if job["metadata"]["name"] != name]
+        self.jobs = [job for job in self.jobs if (kind_of_object(job), job["metadata"]["name"]) != (kind, name)]
+
+    async def warnings(self, namespace: str, uid: str) -> str:
+        return self.notes.get(uid, "")
 
     async def write_status(self, sync: Sync, status: Status) -> bool:
         self.writes.append("status")
@@ -119,28 +130,30 @@ class JobCluster(MemoryCluster):
         super().__init__(**spec)
         self._folder = folder
 
-    async def delete_tfjob(self, namespace: str, name: str) -> None:
+    async def delete_job(self, namespace: str, kind: JobKind, name: str) -> None:
         """Delete it with its pods, as the garbage collector would."""
-        await super().delete_tfjob(namespace, name)
+        await super().delete_job(namespace, kind, name)
         self.pods = [pod for pod in self.pods if not pod["metadata"]["name"].startswith(f"{name}-worker-")]
 
     async def run_jobs(self, *only: int) -> None:
         """Run the workers that have not run yet, or those of them by these numbers, to their end."""
         for job in list(self.jobs):
-            worker = job["spec"]["tfReplicaSpecs"]["Worker"]
-            indices = only or range(worker["replicas"])
+            kind = kind_of_object(job)
+            indices = only or range(kind.workers(job))
             run = {pod["metadata"]["name"] for pod in self.pods}
             due = [index for index in indices if f"{job['metadata']['name']}-worker-{index}" not in run]
-            self.pods += await asyncio.gather(*(self._run_worker(job, worker, index) for index in due))
+            self.pods += await asyncio.gather(*(self._run_worker(job, index) for index in due))
 
-    async def _run_worker(self, job: Raw, worker: Raw, index: int) -> Raw:
-        name = job["metadata"]["name"]
-        container = worker["template"]["spec"]["containers"][0]
-        peers = [f"{name}-worker-{number}:2222" for number in range(worker["replicas"])]
+    async def _run_worker(self, job: Raw, index: int) -> Raw:
+        name, kind = job["metadata"]["name"], kind_of_object(job)
+        container = kind.template(job)["spec"]["containers"][0]
+        peers = [f"{name}-worker-{number}:2222" for number in range(kind.workers(job))]
+        cluster = {"cluster": {"worker": peers}, "task": {"type": "worker", "index": index}}
+        place = {"JOB_COMPLETION_INDEX": str(index)} if kind is JOB else {"TF_CONFIG": json.dumps(cluster)}
         log = self._folder / f"{name}-{index}.report"
         environment = {
             "PATH": os.environ["PATH"],
-            "TF_CONFIG": json.dumps({"cluster": {"worker": peers}, "task": {"type": "worker", "index": index}}),
+            **place,
             "S3SYNC_TERMINATION_LOG": str(log),
             **{item["name"]: item["value"] for item in container["env"]},
         }
@@ -153,5 +166,5 @@ class JobCluster(MemoryCluster):
             code = await process.wait()
         state = objects.terminated(code, log.read_text())
         pod = objects.pod_object(name, "Failed" if code else "Succeeded", state=state)
-        pod["metadata"]["name"] = f"{name}-worker-{index}"
+        pod["metadata"] |= {"name": f"{name}-worker-{index}", "uid": f"{name}-{index}"}
         return pod

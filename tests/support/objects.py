@@ -37,9 +37,11 @@ def tfjob_object(
     conditions = [{"type": condition, "status": "True", "message": message}] if condition else []
     deleted = {"deletionTimestamp": "2026-11-24T12:00:30Z"} if deleting else {}
     return {
+        "kind": "TFJob",
         "metadata": {
             "name": name,
             "namespace": "kubeflow",
+            "uid": "job-uid",
             "creationTimestamp": "2026-11-24T12:00:00Z",
             "ownerReferences": [{"uid": UID, "kind": KIND, "name": "books"}],
             **deleted,
@@ -55,6 +57,7 @@ def pod_object(job: str, phase: str = "Pending", *, state: Any = None, **status:
         "metadata": {
             "name": f"{job}-worker-0",
             "namespace": "kubeflow",
+            "uid": "pod-uid",
             "creationTimestamp": "2026-11-24T12:00:00Z",
             "labels": {LABEL_UID: UID},
             "annotations": {ANNOTATION_SYNC: "books"},

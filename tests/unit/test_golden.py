@@ -15,8 +15,9 @@ import yaml
 
 from s3sync_operator.api import parse_sync
 from s3sync_operator.crd import crd
-from s3sync_operator.desired import Found, Staging, run_name, tfjob
+from s3sync_operator.desired import Found, Staging, run_name
 from s3sync_operator.observed import observe
+from s3sync_operator.rendering import job_object
 from s3sync_operator.runs import current_run
 from s3sync_operator.settings import Settings
 from s3sync_operator.status import judge, status_after
@@ -42,7 +43,7 @@ def rendered(case: Path) -> dict[str, Any]:
     seen = load(case / "cluster.yaml")
     staging = Staging(**seen["staging"]) if "staging" in seen else None
     found = Found(frozenset(seen.get("secretKeys", ())), frozenset(seen.get("certificateKeys", ())), staging)
-    return tfjob(sync, sync.spec, current_run(sync, sync.spec, NOW), Settings(), found)
+    return job_object(sync, sync.spec, current_run(sync, sync.spec, NOW), Settings(), found)
 
 
 @pytest.fixture(params=sorted(CASES.iterdir()), ids=lambda case: case.name)

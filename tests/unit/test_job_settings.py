@@ -131,7 +131,7 @@ def test_what_is_no_bucket_is_refused(given: str) -> None:
 
 
 def test_a_process_without_tf_config_is_the_sole_worker() -> None:
-    assert parse_worker("") == SOLE_WORKER == Worker(0, 1)
+    assert parse_worker({}) == SOLE_WORKER == Worker(0, 1)
 
 
 def test_tf_config_tells_the_place_among_the_workers() -> None:
@@ -140,7 +140,7 @@ def test_tf_config_tells_the_place_among_the_workers() -> None:
         "task": {"type": "worker", "index": 2},
         "environment": "cloud",
     }
-    assert parse_worker(json.dumps(config)) == Worker(2, 3)
+    assert parse_worker({"TF_CONFIG": json.dumps(config)}) == Worker(2, 3)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_tf_config_tells_the_place_among_the_workers() -> None:
 )
 def test_a_tf_config_that_names_no_worker_is_refused(config: str) -> None:
     with pytest.raises(SyncError, match="TF_CONFIG"):
-        parse_worker(config)
+        parse_worker({"TF_CONFIG": config})
 
 
 @given(st.integers(0, MAX_SINGLE_PUT - 1), st.integers(1, 128))

@@ -3,8 +3,9 @@ import json
 import pytest
 from kubernetes.aio.client.exceptions import ApiException
 
-from s3sync_operator.cluster import _tfjob_error
+from s3sync_operator.cluster import _job_error
 from s3sync_operator.errors import PermanentSyncError, SyncError, TemporarySyncError
+from s3sync_operator.runners import TFJOB
 
 CASES = [
     (404, "the server could not find the requested resource", TemporarySyncError, "TFJobCRDNotInstalled"),
@@ -21,11 +22,11 @@ def test_a_refusal_of_a_tfjob_says_whether_waiting_may_help(
 ) -> None:
     error = ApiException(status=status, reason="Refused")
     error.body = json.dumps({"message": said})
-    found = _tfjob_error(error)
+    found = _job_error(error, TFJOB)
     assert isinstance(found, kind)
     assert found.reason == reason
 
 
 def test_an_api_server_that_is_away_is_no_word_about_the_tfjob() -> None:
     error = ApiException(status=503, reason="Unavailable")
-    assert _tfjob_error(error) is error
+    assert _job_error(error, TFJOB) is error

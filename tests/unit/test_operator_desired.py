@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from s3sync_operator.access import Credentials, credential_problem, credentials_of, endpoint_url
 from s3sync_operator.api import parse_spec, parse_sync
-from s3sync_operator.desired import Found, Run, Staging, run_name, tfjob
+from s3sync_operator.desired import Found, Run, Staging, run_name
+from s3sync_operator.rendering import job_object
 from s3sync_operator.settings import Settings
 from tests.support import objects
 
@@ -19,7 +20,7 @@ DNS_1035 = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 def container(secret_keys: frozenset[str] = frozenset(), **spec: Any) -> dict[str, Any]:
     sync = objects.sync(**spec)
     assert sync.spec
-    job = tfjob(sync, sync.spec, RUN, Settings(), Found(secret_keys))
+    job = job_object(sync, sync.spec, RUN, Settings(), Found(secret_keys))
     template = job["spec"]["tfReplicaSpecs"]["Worker"]["template"]
     found: dict[str, Any] = template["spec"]["containers"][0]
     return found
@@ -46,7 +47,7 @@ def test_long_names_that_begin_alike_stay_apart_by_the_uid() -> None:
 def test_rendering_twice_gives_the_same_bytes() -> None:
     sync = objects.sync(inputPath="/data", secretRef={"name": "s"})
     assert sync.spec
-    once, again = (yaml.safe_dump(tfjob(sync, sync.spec, RUN, Settings(), Found())) for _ in range(2))
+    once, again = (yaml.safe_dump(job_object(sync, sync.spec, RUN, Settings(), Found())) for _ in range(2))
     assert once == again
 
 
@@ -98,7 +99,7 @@ def test_the_labels_of_the_sync_are_not_copied_to_its_children() -> None:
     raw["metadata"]["labels"] = {"app.kubernetes.io/instance": "argo-app"}
     sync = parse_sync(raw)
     assert sync.spec
-    assert "argo-app" not in yaml.safe_dump(tfjob(sync, sync.spec, RUN, Settings(), Found()))
+    assert "argo-app" not in yaml.safe_dump(job_object(sync, sync.spec, RUN, Settings(), Found()))
 
 
 def test_a_job_asks_for_what_tensorflow_needs_and_has_no_limits() -> None:
@@ -108,7 +109,7 @@ def test_a_job_asks_for_what_tensorflow_needs_and_has_no_limits() -> None:
 def test_a_job_asks_for_nothing_where_the_settings_say_so() -> None:
     sync = objects.sync()
     assert sync.spec
-    job = tfjob(sync, sync.spec, RUN, Settings(job_cpu_request="", job_memory_request="1Gi"), Found())
+    job = job_object(sync, sync.spec, RUN, Settings(job_cpu_request="", job_memory_request="1Gi"), Found())
     (found,) = job["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]["containers"]
     assert found["resources"] == {"requests": {"memory": "1Gi"}}
 
@@ -130,7 +131,7 @@ EVERYTHING: dict[str, Any] = {
 def rendered(found: Found, **spec: Any) -> dict[str, Any]:
     sync = objects.sync(**spec)
     assert sync.spec
-    job: dict[str, Any] = tfjob(sync, sync.spec, RUN, Settings(), found)["spec"]
+    job: dict[str, Any] = job_object(sync, sync.spec, RUN, Settings(), found)["spec"]
     return job
 
 

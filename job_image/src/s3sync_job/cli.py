@@ -65,6 +65,7 @@ environment:
   AWS_MAX_ATTEMPTS            tries a request, 1 to 10 (default 3)
   S3_REQUEST_TIMEOUT_MSEC     how long a silent gateway is waited for (default 60000, more for large files)
   TF_CONFIG                   set by the training-operator: with N workers each takes its share of files and bytes
+  JOB_COMPLETION_INDEX        set by Kubernetes in an indexed Job, the same; S3SYNC_WORKERS tells how many there are
   {TERMINATION_LOG_VARIABLE}      see --termination-log
 
 exit codes (a retry may mend those from 128 on):
@@ -204,7 +205,7 @@ def _add_atomic(parser: argparse.ArgumentParser) -> None:
 def parse_settings(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
     """Return the settings; raises SyncError InvalidArguments naming the flag or variable that is wrong."""
     gateway = _gateway(arguments, environment)
-    worker = parse_worker(environment.get("TF_CONFIG", ""))
+    worker = parse_worker(environment)
     settings = Settings(
         bucket=parse_bucket(arguments.bucket),
         input_path=arguments.inputpath,

@@ -27,6 +27,7 @@ PACHD_SCHEMES = {"grpc": False, "http": False, "grpcs": True, "https": True}
 """The schemes of pachd's address, and whether they mean TLS."""
 
 MAX_MINIO_BUCKET = 63
+MAX_WORKERS = 10_000
 """The MinIO client takes no longer names, TensorFlow and botocore do."""
 
 MEBIBYTE = 1024 * 1024
@@ -353,14 +354,25 @@ def parse_bucket(value: str) -> str:
     return name
 
 
-def parse_worker(tf_config: str) -> Worker:
-    """Return this process's place among the TFJob's workers, from ``TF_CONFIG``; one of one where it is not set.
+def parse_worker(environment: Mapping[str, str]) -> Worker:
+    """Return this process's place among the workers of a TFJob or of an indexed Job; one of one where neither tells.
 
     Raises:
-        SyncError: InvalidArguments where TF_CONFIG is not as the training-operator writes it.
+        SyncError: InvalidArguments naming the variable that is not as its controller writes it.
     """
-    if not tf_config:
+    if tf_config := environment.get("TF_CONFIG", ""):
+        return _worker_of_tfjob(tf_config)
+    index = _number(environment, "JOB_COMPLETION_INDEX", 0, MAX_WORKERS - 1)
+    if index is None:
         return SOLE_WORKER
+    count = _number(environment, "S3SYNC_WORKERS", 1, MAX_WORKERS) or 1
+    if index >= count:
+        what = f"JOB_COMPLETION_INDEX {index} is not among {count} workers"
+        raise _invalid("S3SYNC_WORKERS", what, "give the Job's completions")
+    return Worker(index, count)
+
+
+def _worker_of_tfjob(tf_config: str) -> Worker:
     try:
         config: Any = json.loads(tf_config)
         count, kind, index = len(config["cluster"]["worker"]), config["task"]["type"], int(config["task"]["index"])

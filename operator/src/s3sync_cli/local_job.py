@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s3sync_operator.access import CA_KEY, CERTIFICATE_KEY, PRIVATE_KEY
-from s3sync_operator.desired import CERTIFICATES
+from s3sync_operator.access import ACCESS_KEY, CA_KEY, CERTIFICATE_KEY, PRIVATE_KEY, SECRET_KEY
+from s3sync_operator.pods import CERTIFICATES
 from s3sync_operator.report import MARK
 
 LINE_BYTES = 1024 * 1024
 ENDING_SECONDS = 20.0
 """s3sync-job takes at most ten seconds to drop what it has open."""
 
-OTHERS_PREFIXES = ("AWS_", "S3_", "S3SYNC_", "PACHD_", "PACHYDERM_", "TF_CONFIG")
+OTHERS_PREFIXES = ("AWS_", "S3_", "S3SYNC_", "PACHD_", "PACHYDERM_", "TF_CONFIG", "JOB_COMPLETION_INDEX")
 """What means something to s3sync-job must come from the sync, not from whatever this shell has set."""
 
 _Raw = dict[str, Any]
@@ -65,8 +65,8 @@ def command(
     variables = {name: value for name, value in here.items() if not name.startswith(OTHERS_PREFIXES)}
     for item in container["env"]:
         value = item.get("value")
-        if value is None:
-            value = secret.get(item.get("valueFrom", {}).get("secretKeyRef", {}).get("key", ""))
+        if value is None and item["name"] in (ACCESS_KEY, SECRET_KEY):
+            value = secret.get(item["valueFrom"]["secretKeyRef"]["key"])
         if value is not None:
             variables[item["name"]] = value.replace(CERTIFICATES, str(folder), 1)
     return Command(tuple(_flags(container["args"], input_path, prefix)), variables)

@@ -6,7 +6,9 @@ from typing import Any
 
 from s3sync_cli.documents import Document
 from s3sync_operator.api import Spec, Sync, parse_sync
-from s3sync_operator.desired import CONTAINER, Found, Run, Staging, tfjob
+from s3sync_operator.desired import CONTAINER, Found, Run, Staging
+from s3sync_operator.rendering import job_object
+from s3sync_operator.runners import kind_of_object
 from s3sync_operator.runs import current_run, limits
 from s3sync_operator.settings import Settings
 from s3sync_operator.staging import is_atomic, run_id, staging_branch
@@ -43,11 +45,10 @@ def rendered(
 
 def manifest_of(sync: Sync, spec: Spec, settings: Settings, found: Found) -> Raw:
     """Return the object of a sync's run, for what was found of Secrets and target."""
-    return tfjob(sync, spec, run_of(sync, spec), limits(spec, settings), found)
+    return job_object(sync, spec, run_of(sync, spec), limits(spec, settings), found)
 
 
 def container_of(manifest: Mapping[str, Any]) -> Raw:
     """Return the container that runs s3sync-job, of a TFJob or a Job."""
-    spec = manifest["spec"]
-    template = spec["template"] if "template" in spec else spec["tfReplicaSpecs"]["Worker"]["template"]
+    template = kind_of_object(manifest).template(manifest)
     return next(dict(item) for item in template["spec"]["containers"] if item["name"] == CONTAINER)

@@ -32,6 +32,8 @@ MOST_PATTERNS = 64
 DEFAULT_HISTORY, MOST_HISTORY = 5, 50
 ANNOTATION_RUN_REQUESTED = f"{GROUP}/run-requested"
 REQUEST_LENGTH = 256
+LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
+"""The label by which Kueue knows a queue; the only one of a sync's that its jobs get."""
 FINALIZER = f"{GROUP}/cleanup"
 ANNOTATION_SKIP_CLEANUP = f"{GROUP}/skip-cleanup"
 MOST_SECONDS = 366 * 24 * 3600
@@ -160,12 +162,16 @@ class Reason(StrEnum):
     TFJOB_REFUSED = "TFJobRefused"
     TFJOB_DELETED = "TFJobDeleted"
     TFJOB_FAILED = "TFJobFailed"
+    JOB_REFUSED = "JobRefused"
+    JOB_DELETED = "JobDeleted"
+    JOB_FAILED = "JobFailed"
     NAME_CONFLICT = "NameConflict"
     PREVIOUS_RUN_TERMINATING = "PreviousRunTerminating"
     POD_NOT_CREATED = "PodNotCreated"
     POD_UNSCHEDULABLE = "PodUnschedulable"
     POD_CONFIG_ERROR = "PodConfigError"
     POD_NOT_STARTED = "PodNotStarted"
+    MOUNT_FAILED = "MountFailed"
     POD_EVICTED = "PodEvicted"
     POD_CRASHED = "PodCrashed"
     OUT_OF_MEMORY = "OutOfMemory"
@@ -275,7 +281,7 @@ class RunPolicy(Model):
     )
 
 
-TOGETHER = (rules.PRUNE_IS_ATOMIC,)
+TOGETHER = (rules.PRUNE_IS_ATOMIC, rules.SOURCE_HIDES_NOTHING)
 IMMUTABLE = {"repo": None, "branch": DEFAULT_BRANCH, "project": DEFAULT_PROJECT}
 
 
@@ -476,6 +482,11 @@ class Spec(Model):
         return DEFAULT_HISTORY if self.history_limit is None else self.history_limit
 
     @property
+    def effective_runner(self) -> Runner:
+        """What runs the pods."""
+        return self.runner or Runner.TFJOB
+
+    @property
     def digest(self) -> str:
         """A hash of what the spec means: equal for two specs that differ only in defaults written out."""
         meaning = self._without_defaults() | {
@@ -496,11 +507,21 @@ class Spec(Model):
             given["prune"] = {"dryRun": False, "maxDeletePercent": 100} | given["prune"]
         if self.filter:
             given["filter"] = {kind: patterns for kind, patterns in given["filter"].items() if patterns}
+        if self.pod_template:
+            given["podTemplate"] = _without_empty(given["podTemplate"])
         return {
             name: value
             for name, value in given.items()
             if name not in _OF_NO_MEANING and _LATER_DEFAULTS.get(name) != value
         }
+
+
+def _without_empty(template: dict[str, Any]) -> dict[str, Any]:
+    """In the fields of a pod template themselves, what is empty asks for nothing; deeper, as in emptyDir, it may."""
+    resources = {kind: amounts for kind, amounts in template.get("resources", {}).items() if amounts}
+    # Without any requests of its own, a pod asks for what the operator's settings say; with empty ones, for nothing.
+    kept = {"resources": resources} if "resources" in template else {}
+    return {name: value for name, value in template.items() if value} | kept
 
 
 _OF_NO_MEANING = frozenset(
@@ -628,10 +649,12 @@ class Status(Observed):
     attempt: int | None = Field(default=None, description="Number of the run's current or last attempt, from 1.")
     next_attempt_time: Time | None = Field(default=None, description="When a failed attempt is followed by the next.")
     tf_job_name: str | None = Field(
-        default=None, alias="tfJobName", description="TFJob of the current or last attempt."
+        default=None,
+        alias="tfJobName",
+        description="TFJob of the current or last attempt, where spec.runner is not Job.",
     )
-    pod_names: tuple[str, ...] | None = Field(default=None, description="Pods of that TFJob.")
-    start_time: Time | None = Field(default=None, description="When the attempt's TFJob was created.")
+    pod_names: tuple[str, ...] | None = Field(default=None, description="Pods of that TFJob or Job.")
+    start_time: Time | None = Field(default=None, description="When the attempt's TFJob or Job was created.")
     completion_time: Time | None = Field(default=None, description="When the run was found to have ended.")
     duration: str | None = Field(default=None, description="From startTime to completionTime, as in 1m30s.")
     counts: Counts | None = Field(default=None, description="Files and bytes of the last attempt.")
@@ -690,6 +713,11 @@ class Status(Observed):
         return next((condition for condition in self.conditions if condition.type == kind), None)
 
     @property
+    def job(self) -> str | None:
+        """The TFJob or Job of the current or last attempt."""
+        return self.tf_job_name or self.job_name
+
+    @property
     def finished(self) -> bool:
         """Whether the run has ended for good, well or badly."""
         return self.phase in (Phase.SUCCEEDED, Phase.FAILED) or self.completion_time is not None
@@ -711,7 +739,7 @@ class Sync:
     """A PachydermS3Sync as read from the API server; `spec` is None where it breaks a rule, `spec_error` says which.
 
     `run_request` is what its annotation asks for a run by; `deleted_at` is when its deletion was asked for, None where
-    it was not.
+    it was not; `queue` is that of Kueue, empty where it names none.
     """
 
     namespace: str
@@ -726,6 +754,7 @@ class Sync:
     deleted_at: datetime | None = None
     finalizers: tuple[str, ...] = ()
     skips_cleanup: bool = False
+    queue: str = ""
 
 
 def parse_spec(raw: object) -> Spec:
@@ -734,7 +763,7 @@ def parse_spec(raw: object) -> Spec:
     Raises InvalidSpecError that names every field at fault.
     """
     try:
-        return Spec.model_validate(raw)
+        return Spec.model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:
         raise InvalidSpecError("; ".join(str(_complaint(item)) for item in error.errors())) from error
 
@@ -756,7 +785,7 @@ def admission_complaints(raw: object) -> tuple[Complaint, ...]:
     It takes no "2" for a number and no "yes" for a boolean, which parse_spec would: what is stored has been admitted.
     """
     try:
-        Spec.model_validate_json(json.dumps(raw), strict=True)
+        Spec.model_validate_json(json.dumps(raw), strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
         return tuple(_complaint(item) for item in error.errors())
     return ()
@@ -823,6 +852,7 @@ def parse_sync(raw: dict[str, Any]) -> Sync:
         deleted_at=_moment(metadata.get("deletionTimestamp")),
         finalizers=tuple(metadata.get("finalizers") or ()),
         skips_cleanup=(metadata.get("annotations") or {}).get(ANNOTATION_SKIP_CLEANUP) == "true",
+        queue=(metadata.get("labels") or {}).get(LABEL_QUEUE, ""),
     )
 
 

@@ -15,10 +15,11 @@ from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.config.config_exception import ConfigException
 
-from s3sync_operator.api import FINALIZER, GROUP, KIND, PLURAL, VERSION, Reason, Status, Sync, parse_sync
-from s3sync_operator.desired import LABEL_SYNC, LABEL_UID, TFJOB_GROUP, TFJOB_PLURAL, TFJOB_VERSION, sync_hash
+from s3sync_operator.api import FINALIZER, GROUP, KIND, PLURAL, VERSION, Reason, Runner, Status, Sync, parse_sync
+from s3sync_operator.desired import LABEL_SYNC, LABEL_UID, sync_hash
 from s3sync_operator.errors import ConflictError, NoClusterError, PermanentSyncError, TemporarySyncError
 from s3sync_operator.metrics import Metrics
+from s3sync_operator.runners import JobKind, kind_of_object
 from s3sync_operator.tracing import counting
 
 Raw = dict[str, Any]
@@ -26,6 +27,7 @@ EventType = Literal["Normal", "Warning"]
 
 LOG_LINES, LOG_BYTES = 60, 1024 * 1024
 PAGE = 500
+EVENTS = 20
 EVENT_NOTE_BYTES = 1000
 CONTROLLER = f"{GROUP}/s3sync-operator"
 _MERGE_PATCH = "application/merge-patch+json"
@@ -42,8 +44,9 @@ class Cluster(Protocol):
     async def list_syncs(self, namespace: str | None) -> list[Raw]:
         """Return all syncs of a namespace, or of all namespaces for None."""
 
-    async def list_tfjobs(self, sync: Sync) -> list[Raw]:
-        """Return the TFJobs of a sync; raises TemporarySyncError where the definition is not installed."""
+    async def list_jobs(self, sync: Sync, kind: JobKind) -> list[Raw]:
+        """Return the objects of a kind that are a sync's; raises TemporarySyncError where the cluster does not have the
+        kind."""
 
     async def list_pods(self, sync: Sync) -> list[Raw]:
         """Return the pods of a sync's jobs."""
@@ -55,11 +58,15 @@ class Cluster(Protocol):
         """Return the decoded data of the Secret that a spec's field names; raises TemporarySyncError where it is not
         there."""
 
-    async def create_tfjob(self, manifest: Raw) -> Raw:
-        """Create a TFJob and return it, or the one that is there by that name."""
+    async def create_job(self, manifest: Raw) -> Raw:
+        """Create a TFJob or Job and return it, or the one that is there by that name."""
 
-    async def delete_tfjob(self, namespace: str, name: str) -> None:
-        """Delete a TFJob with its pods; one that is gone already is fine."""
+    async def delete_job(self, namespace: str, kind: JobKind, name: str) -> None:
+        """Delete an object of a kind with its pods; one that is gone already is fine."""
+
+    async def warnings(self, namespace: str, uid: str) -> str:
+        """Return reason and note of the latest Event of type Warning about an object, or nothing where there is none or
+        none can be had."""
 
     async def write_status(self, sync: Sync, status: Status) -> bool:
         """Replace a sync's status and tell whether the sync was still there; raises ConflictError where it changed
@@ -137,20 +144,17 @@ class KubernetesCluster:
             return dict(await self._custom.list_cluster_custom_object(GROUP, VERSION, PLURAL, **more))
         return dict(await self._custom.list_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, **more))
 
-    async def list_tfjobs(self, sync: Sync) -> list[Raw]:
-        """Return the TFJobs of a sync; raises TemporarySyncError where the definition is not installed."""
+    async def list_jobs(self, sync: Sync, kind: JobKind) -> list[Raw]:
+        """Return the objects of a kind that are a sync's; raises TemporarySyncError where the cluster does not have the
+        kind."""
         try:
             found = await self._custom.list_namespaced_custom_object(
-                TFJOB_GROUP,
-                TFJOB_VERSION,
-                sync.namespace,
-                TFJOB_PLURAL,
-                label_selector=_of(sync),
-                _request_timeout=self._timeout,
+                *_place(kind, sync.namespace), label_selector=_of(sync), _request_timeout=self._timeout
             )
         except ApiException as error:
-            raise _tfjob_error(error) if error.status == 404 else _refused(error) from error
-        return list(found["items"])
+            raise _job_error(error, kind) if error.status == 404 else _refused(error) from error
+        # In a list of a kind of Kubernetes' own, the single items do not say what they are.
+        return [{"kind": kind.resource.kind} | dict(item) for item in found["items"]]
 
     async def list_pods(self, sync: Sync) -> list[Raw]:
         """Return the pods of a sync's jobs, and of those of an earlier sync by its name."""
@@ -188,34 +192,43 @@ class KubernetesCluster:
         data = secret.data or {}
         return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
 
-    async def create_tfjob(self, manifest: Raw) -> Raw:
-        """Create a TFJob and return it, or the one that is there by that name."""
-        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
-        arguments = (TFJOB_GROUP, TFJOB_VERSION, namespace, TFJOB_PLURAL)
+    async def create_job(self, manifest: Raw) -> Raw:
+        """Create a TFJob or Job and return it, or the one that is there by that name."""
+        kind, name = kind_of_object(manifest), manifest["metadata"]["name"]
+        place = _place(kind, manifest["metadata"]["namespace"])
         try:
             return dict(
-                await self._custom.create_namespaced_custom_object(*arguments, manifest, _request_timeout=self._timeout)
+                await self._custom.create_namespaced_custom_object(*place, manifest, _request_timeout=self._timeout)
             )
         except ApiException as error:
             if error.status != 409:
-                raise _tfjob_error(error) from error
-        return dict(await self._custom.get_namespaced_custom_object(*arguments, name, _request_timeout=self._timeout))
+                raise _job_error(error, kind) from error
+        return dict(await self._custom.get_namespaced_custom_object(*place, name, _request_timeout=self._timeout))
 
-    async def delete_tfjob(self, namespace: str, name: str) -> None:
-        """Delete a TFJob with its pods; one that is gone already is fine."""
+    async def delete_job(self, namespace: str, kind: JobKind, name: str) -> None:
+        """Delete an object of a kind with its pods; one that is gone already is fine."""
         try:
             await self._custom.delete_namespaced_custom_object(
-                TFJOB_GROUP,
-                TFJOB_VERSION,
-                namespace,
-                TFJOB_PLURAL,
-                name,
-                propagation_policy="Background",
-                _request_timeout=self._timeout,
+                *_place(kind, namespace), name, propagation_policy="Background", _request_timeout=self._timeout
             )
         except ApiException as error:
             if error.status != 404:
                 raise _refused(error) from error
+
+    async def warnings(self, namespace: str, uid: str) -> str:
+        """Return reason and note of the latest Event of type Warning about an object, or nothing where there is none or
+        none can be had: Events explain, and decide nothing."""
+        try:
+            found = await self._events.list_namespaced_event(
+                namespace,
+                field_selector=f"regarding.uid={uid},type=Warning",
+                limit=EVENTS,
+                _request_timeout=self._timeout,
+            )
+        except (ApiException, aiohttp.ClientError, TimeoutError) as error:
+            logger.info("the Events of %s in %s cannot be read: %s", uid, namespace, _short(error))
+            return ""
+        return latest_note(self._api.sanitize_for_serialization(found)["items"] or ())
 
     async def write_status(self, sync: Sync, status: Status) -> bool:
         """Replace a sync's status in one request and tell whether the sync was still there.
@@ -286,18 +299,37 @@ def _of(sync: Sync) -> str:
     return f"{LABEL_UID}={sync.uid}"
 
 
-def _tfjob_error(error: ApiException) -> Exception:
-    """Tell what refuses a TFJob: a definition that is missing, an admission that says no, or the API server itself."""
+def latest_note(events: Sequence[Raw]) -> str:
+    """Return reason and note of the Event (events.k8s.io/v1) that was last seen, nothing where there is none."""
+
+    def seen(event: Raw) -> str:
+        series = event.get("series") or {}
+        times = (series.get("lastObservedTime"), event.get("deprecatedLastTimestamp"), event.get("eventTime"))
+        return str(next(filter(None, times), event["metadata"].get("creationTimestamp", "")))
+
+    latest = max(events, key=seen, default=None)
+    return f"{latest.get('reason', '')}: {latest.get('note', '')}" if latest else ""
+
+
+def _place(kind: JobKind, namespace: str) -> tuple[str, str, str, str]:
+    return kind.resource.group, kind.resource.version, namespace, kind.resource.plural
+
+
+def _job_error(error: ApiException, kind: JobKind) -> Exception:
+    """Tell what refuses a TFJob or Job: a definition that is missing, an admission that says no, or the API server
+    itself."""
+    name = kind.resource.kind
     if error.status == 404:
-        text = "the API server knows no TFJob (kubeflow.org/v1); install Kubeflow's training-operator"
-        return TemporarySyncError(Reason.TFJOB_CRD_NOT_INSTALLED, text)
+        text = f"the API server knows no {name} ({kind.resource.api_version}); install {kind.controller}"
+        instead = ", or set spec.runner: Job" if kind.runner is Runner.TFJOB else ""
+        return TemporarySyncError(Reason.TFJOB_CRD_NOT_INSTALLED, text + instead)
     said = _said(error)
     if error.status == 403 and "exceeded quota" in said:
-        return TemporarySyncError(Reason.QUOTA_EXCEEDED, f"the namespace's quota has no room for the TFJob: {said}")
+        return TemporarySyncError(Reason.QUOTA_EXCEEDED, f"the namespace's quota has no room for the {name}: {said}")
     if error.status == 403 and "admission webhook" not in said:
         return _refused(error)
     if error.status in (400, 403, 422):
-        return PermanentSyncError(Reason.TFJOB_REFUSED, f"the API server refuses the TFJob: {said}")
+        return PermanentSyncError(kind.reasons.refused, f"the API server refuses the {name}: {said}")
     unforeseen: Exception = error
     return unforeseen
 

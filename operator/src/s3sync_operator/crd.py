@@ -24,6 +24,7 @@ PRINTER_COLUMNS = (
     ("Verified", "integer", ".status.counts.verified", 1),
     ("Commit", "string", ".status.commit", 1),
     ("TFJob", "string", ".status.tfJobName", 1),
+    ("Job", "string", ".status.jobName", 1),
     ("Duration", "string", ".status.duration", 1),
 )
 _KEPT = (

@@ -15,9 +15,10 @@ import kopf
 
 from s3sync_operator.api import GROUP, PLURAL, VERSION
 from s3sync_operator.cluster import connect
-from s3sync_operator.desired import LABEL_UID, TFJOB_GROUP, TFJOB_PLURAL, TFJOB_VERSION
+from s3sync_operator.desired import LABEL_UID
 from s3sync_operator.log_context import annotate
 from s3sync_operator.metrics import Metrics
+from s3sync_operator.runners import JOB, KINDS, TFJOB
 from s3sync_operator.service import Service
 from s3sync_operator.settings import Settings, read_settings
 from s3sync_operator.tracing import counting
@@ -93,7 +94,8 @@ def configure(settings: kopf.OperatorSettings, own: Settings) -> None:
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = EndlessBackoffs(longest=own.resync_interval)
     settings.posting.enabled = False
-    settings.watching.label_selectors[f"{TFJOB_PLURAL}.{TFJOB_GROUP}"] = LABEL_UID
+    for kind in KINDS:
+        settings.watching.label_selectors[f"{kind.resource.plural}.{kind.resource.group}"] = LABEL_UID
     settings.watching.label_selectors["pods"] = LABEL_UID
 
 
@@ -120,9 +122,10 @@ async def sync_event(event: Any, memo: Any, **_: object) -> None:
     memo.service.sync_changed(event["type"], event["object"])
 
 
-@kopf.on.event(TFJOB_GROUP, TFJOB_VERSION, TFJOB_PLURAL)
-async def tfjob_event(event: Any, memo: Any, **_: object) -> None:
-    """A sync's TFJob changed."""
+@kopf.on.event(TFJOB.resource.group, TFJOB.resource.version, TFJOB.resource.plural)
+@kopf.on.event(JOB.resource.group, JOB.resource.version, JOB.resource.plural)
+async def job_event(event: Any, memo: Any, **_: object) -> None:
+    """A sync's TFJob or Job changed."""
     memo.service.child_changed(event["object"])
 
 

@@ -18,8 +18,8 @@ HINTS: Mapping[str, str] = {
     Reason.PROGRESSING_WITH_RETRY: "It is tried again by itself. The reason of Ready says what was wrong.",
     Reason.SUSPENDED: "Let it run: s3sync resume NAME -n NAMESPACE, or set spec.suspend to false in Git.",
     Reason.QUEUED: (
-        "It waits for other syncs to end; status.queuePosition says its place. The operator's limits of runs at a "
-        "time can be raised."
+        "It waits for other syncs to end; status.queuePosition says its place, where it waits for the operator, whose "
+        "limits of runs at a time can be raised. A job that is suspended waits for Kueue: kubectl get workloads."
     ),
     Reason.INVALID_SPEC: (
         "Mend the field that the message names, and apply the sync. Check it first: s3sync validate -f FILE."
@@ -94,6 +94,12 @@ HINTS: Mapping[str, str] = {
         "attempts are left."
     ),
     Reason.TFJOB_FAILED: _LOOK_AT_PODS,
+    Reason.JOB_REFUSED: "Read in the message what an admission policy asks for; spec.podTemplate can give most of it.",
+    Reason.JOB_DELETED: (
+        "Somebody or something deleted the job while it ran; find out who. It is tried again by itself while "
+        "attempts are left."
+    ),
+    Reason.JOB_FAILED: _LOOK_AT_PODS,
     Reason.NAME_CONFLICT: "Delete the object that the message names: it has the job's name, and is not this sync's.",
     Reason.PREVIOUS_RUN_TERMINATING: (
         "The pods of the previous run must end first. If their node is gone, delete them: kubectl delete pod POD "
@@ -114,6 +120,10 @@ HINTS: Mapping[str, str] = {
     Reason.POD_NOT_STARTED: (
         "See why in the pod's events: kubectl describe pods -n NAMESPACE. Volumes that cannot be mounted are what "
         "mostly keeps pods from starting."
+    ),
+    Reason.MOUNT_FAILED: (
+        "Create the ConfigMap or Secret that the message names, or mend spec.source and spec.podTemplate.volumes; a "
+        "volume of a storage system must be reachable from the pod's node."
     ),
     Reason.POD_EVICTED: (
         "The node was short of something, or drained; it is tried again by itself while attempts are left. "

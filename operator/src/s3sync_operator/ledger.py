@@ -62,7 +62,7 @@ def _occasion_time(run: Run) -> datetime | None:
 def replaced(sync: Sync, limit: int, now: datetime) -> dict[str, Any]:
     """Return the history, of at most `limit` runs, with the run of the status if that ends before its time."""
     status = sync.status
-    if status.finished or (status.spec_digest is None and status.tf_job_name is None):
+    if status.finished or (status.spec_digest is None and status.job is None):
         return {}
     past = _past(status, "Replaced", "Replaced", now)
     return {"history": _with(past, status, limit)}

@@ -147,7 +147,7 @@ class Metrics:
             self._failed_attempts.labels(reason)
         self._run_seconds = Histogram(
             "s3sync_run_duration_seconds",
-            "From the creation of the last attempt's TFJob to the end of the run, by result.",
+            "From the creation of the last attempt's job to the end of the run, by result.",
             ["result"],
             registry=registry,
             buckets=_SECONDS_TO_A_DAY,

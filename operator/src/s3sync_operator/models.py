@@ -1,5 +1,7 @@
 """What all models are made of: a strict frozen base, and strings under rules."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
@@ -12,6 +14,11 @@ class Model(BaseModel):
     """A frozen value that is written in camelCase and refuses fields it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+def given(model: BaseModel) -> dict[str, Any]:
+    """Return what a model was given, as plain values under the names of YAML."""
+    return model.model_dump(by_alias=True, exclude_none=True, mode="json")
 
 
 class Text:

@@ -1,22 +1,25 @@
-"""Pure: raw TFJob, pods and logs in, one frozen Observation out."""
+"""Pure: raw TFJob or Job, pods and logs in, one frozen Observation out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from s3sync_operator.api import LOG_TAIL_BYTES, Progress
 from s3sync_operator.blotting import blot
 from s3sync_operator.desired import CONTAINER, STAGING_FLAG
 from s3sync_operator.report import Report, combined, find_report, without_report
-
-JobState = Literal["Active", "Succeeded", "Failed"]
+from s3sync_operator.runners import TFJOB, JobKind, JobState, kind_of_object, started
 
 
 @dataclass(frozen=True)
 class JobSeen:
-    """A TFJob: its state, the message of its last condition, how many workers it has, and whether these stage what they
-    copy, for the operator to publish."""
+    """A TFJob or Job: its state, the message of its last condition, how many workers it has, and whether these stage
+    what they copy, for the operator to publish.
+
+    `started` is since when it may have pods, which it may not while it is `suspended`; `warning` is the last of its
+    Events that tells why it has none.
+    """
 
     name: str
     created: datetime
@@ -25,11 +28,18 @@ class JobSeen:
     deleting: bool
     workers: int = 1
     stages: bool = False
+    kind: JobKind = TFJOB
+    started: datetime | None = None
+    suspended: bool = False
+    warning: str = ""
 
 
 @dataclass(frozen=True)
 class PodSeen:
-    """A pod of the run, and its `tensorflow` container: waiting, running, or terminated with an exit code."""
+    """A pod of the run, and its `tensorflow` container: waiting, running, or terminated with an exit code.
+
+    `warning` is the last of its Events that tells why it does not start.
+    """
 
     name: str
     created: datetime
@@ -45,6 +55,7 @@ class PodSeen:
     unschedulable: str
     finished: datetime | None = None
     report: Report | None = None
+    warning: str = ""
 
     @property
     def ended(self) -> bool:
@@ -54,12 +65,18 @@ class PodSeen:
 
 @dataclass(frozen=True)
 class Observation:
-    """All that was seen of a run: `job` is None where the TFJob does not exist."""
+    """All that was seen of a run: `job` is None where the TFJob or Job does not exist."""
 
     job: JobSeen | None
     pods: tuple[PodSeen, ...]
     log_tail: str
     progress: Progress | None = None
+    made_as: JobKind = TFJOB
+
+    @property
+    def kind(self) -> JobKind:
+        """What the job is, or was made as where it does not exist."""
+        return self.job.kind if self.job else self.made_as
 
     @property
     def workers(self) -> int:
@@ -91,17 +108,20 @@ def observe(
     pods: Sequence[Mapping[str, Any]],
     logs: Mapping[str, str],
     secrets: Sequence[str] = (),
+    warnings: Mapping[str, str] | None = None,
+    made_as: JobKind = TFJOB,
 ) -> Observation:
-    """Return what the raw objects tell; `logs` maps pods' names to the ends of their logs.
+    """Return what the raw objects tell; `logs` maps pods' names to the ends of their logs, `warnings` the names of pods
+    and of the job to what Events tell of what they wait for.
 
     The termination message comes before the log, since it outlives the log. `secrets` are blotted out of all texts
     before anything is made of them.
     """
     ordered = sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
     logs = {name: blot(text, secrets) for name, text in logs.items()}
-    seen = tuple(_with_report(_blotted(pod_seen(pod), secrets), logs) for pod in ordered)
+    seen = tuple(_with_report(_blotted(pod_seen(pod, warnings), secrets), logs) for pod in ordered)
     tail = "\n".join(without_report(logs[pod.name]) for pod in seen if logs.get(pod.name))
-    return Observation(job_seen(job) if job else None, seen, log_tail(tail))
+    return Observation(job_seen(job, warnings) if job else None, seen, log_tail(tail), made_as=made_as)
 
 
 def _with_report(pod: "PodSeen", logs: Mapping[str, str]) -> "PodSeen":
@@ -114,6 +134,7 @@ def _blotted(pod: "PodSeen", secrets: Sequence[str]) -> "PodSeen":
         pod,
         message=blot(pod.message, secrets),
         waiting_message=blot(pod.waiting_message, secrets),
+        warning=blot(pod.warning, secrets),
         termination_message=blot(pod.termination_message, secrets),
     )
 
@@ -125,30 +146,46 @@ def without_texts(seen: Observation) -> Observation:
     return replace(seen, pods=pods, log_tail="")
 
 
-def job_seen(raw: Mapping[str, Any]) -> JobSeen:
-    """Return what a TFJob tells of itself."""
-    true = [item for item in raw.get("status", {}).get("conditions") or () if item.get("status") == "True"]
-    kinds = {item["type"]: item.get("message", "") for item in true}
-    state: JobState = "Failed" if "Failed" in kinds else "Succeeded" if "Succeeded" in kinds else "Active"
+def job_seen(raw: Mapping[str, Any], warnings: Mapping[str, str] | None = None) -> JobSeen:
+    """Return what a TFJob or Job tells of itself."""
+    kind, name = kind_of_object(raw), raw["metadata"]["name"]
+    state, message = kind.state(raw)
     return JobSeen(
-        name=raw["metadata"]["name"],
-        created=parse_time(raw["metadata"]["creationTimestamp"]),
+        name=name,
+        created=created(raw),
         state=state,
-        message=kinds.get(state, ""),
+        message=message,
         deleting="deletionTimestamp" in raw["metadata"],
-        workers=_worker_spec(raw).get("replicas") or 1,
-        stages=any(flag.startswith(STAGING_FLAG) for flag in _arguments(raw)),
+        workers=kind.workers(raw),
+        stages=any(flag.startswith(STAGING_FLAG) for flag in _arguments(kind.template(raw))),
+        kind=kind,
+        started=started(raw),
+        suspended=kind.suspended(raw),
+        warning=(warnings or {}).get(name, ""),
     )
 
 
-def _worker_spec(raw: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = raw.get("spec", {}).get("tfReplicaSpecs", {}).get("Worker", {})
-    return found
-
-
-def _arguments(raw: Mapping[str, Any]) -> list[str]:
-    containers = _worker_spec(raw).get("template", {}).get("spec", {}).get("containers", ())
+def _arguments(template: Mapping[str, Any]) -> list[str]:
+    containers = template.get("spec", {}).get("containers", ())
     return [str(flag) for container in containers for flag in container.get("args") or ()]
+
+
+def created(raw: Mapping[str, Any]) -> datetime:
+    """Return when an object was made."""
+    return parse_time(raw["metadata"]["creationTimestamp"])
+
+
+def unexplained(job: Mapping[str, Any] | None, pods: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return what waits without saying why, of which only Events tell: a job without pods; pods that have a node and no
+    container yet, as while a volume cannot be mounted."""
+    if not pods:
+        return [job] if job and not job_seen(job).suspended and job_seen(job).state == "Active" else []
+    return [pod for pod in pods if pod.get("spec", {}).get("nodeName") and _is_being_made(pod_seen(pod))]
+
+
+def _is_being_made(pod: PodSeen) -> bool:
+    waits = pod.waiting_reason in ("", "ContainerCreating", "PodInitializing")
+    return pod.phase == "Pending" and waits and pod.exit_code is None and not pod.running
 
 
 def parse_time(text: str) -> datetime:
@@ -156,7 +193,7 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def pod_seen(raw: Mapping[str, Any]) -> PodSeen:
+def pod_seen(raw: Mapping[str, Any], warnings: Mapping[str, str] | None = None) -> PodSeen:
     """Return what a pod tells of itself and of its `tensorflow` container."""
     status = raw.get("status", {})
     containers = [item for item in status.get("containerStatuses") or () if item.get("name") == CONTAINER]
@@ -164,7 +201,7 @@ def pod_seen(raw: Mapping[str, Any]) -> PodSeen:
     waiting, terminated = state.get("waiting") or {}, state.get("terminated") or {}
     return PodSeen(
         name=raw["metadata"]["name"],
-        created=parse_time(raw["metadata"]["creationTimestamp"]),
+        created=created(raw),
         phase=status.get("phase", "Pending"),
         reason=status.get("reason", "") or _disruption(status),
         message=status.get("message", ""),
@@ -176,6 +213,7 @@ def pod_seen(raw: Mapping[str, Any]) -> PodSeen:
         termination_message=terminated.get("message", ""),
         unschedulable=_unschedulable(status),
         finished=parse_time(terminated["finishedAt"]) if terminated.get("finishedAt") else None,
+        warning=(warnings or {}).get(raw["metadata"]["name"], ""),
     )
 
 

@@ -3,6 +3,7 @@
 Everything that decides stands in the cluster, so an operator that is killed between any two steps goes on from there.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,18 +15,30 @@ from s3sync_operator.admission import Admission, SyncKey
 from s3sync_operator.api import Client, ConcurrencyPolicy, Phase, Reason, Spec, Status, Sync, Trigger
 from s3sync_operator.cluster import Cluster, Raw
 from s3sync_operator.deletion import Deletion, finalizers_of, is_held
-from s3sync_operator.desired import Found, Run, Staging, run_name, tfjob
+from s3sync_operator.desired import Found, Run, Staging, run_name
 from s3sync_operator.ended_logs import EndedLogs
 from s3sync_operator.errors import ConflictError, PermanentSyncError, TemporarySyncError
 from s3sync_operator.following import Follower
 from s3sync_operator.log_context import about_run, about_sync
 from s3sync_operator.metrics import Metrics
-from s3sync_operator.observed import NOTHING, JobSeen, Observation, job_seen, observe, pod_seen, without_texts
+from s3sync_operator.observed import (
+    NOTHING,
+    JobSeen,
+    Observation,
+    created,
+    job_seen,
+    observe,
+    pod_seen,
+    unexplained,
+    without_texts,
+)
 from s3sync_operator.opening import open_sync, secret_of
 from s3sync_operator.pachd import Pachd
 from s3sync_operator.pachyderm import Gateway
 from s3sync_operator.publisher import Order, Publisher
+from s3sync_operator.rendering import job_object
 from s3sync_operator.report import Report
+from s3sync_operator.runners import KINDS, JobKind, job_of_pod, kind_of
 from s3sync_operator.runs import current_run, has_failed, is_new, limits
 from s3sync_operator.schedule import schedule_problem
 from s3sync_operator.settings import Settings
@@ -34,12 +47,15 @@ from s3sync_operator.standing import held, queued, settled
 from s3sync_operator.status import Outcome, deleting_status, invalid_spec_status, judge, status_after
 from s3sync_operator.transitions import transition_events
 
-# Pods and TFJobs wake the reconciler by themselves; looking again at times finds what no event tells.
+# Pods and jobs wake the reconciler by themselves; looking again at times finds what no event tells.
 LOOK_AGAIN = 15.0
 SOON, SOONER_THAN_LATER = 1.0, 10
 CONFLICT_DELAY = 1.0
 LONGEST_WAIT = 3600.0
 QUIETLY_ENDING = 30.0
+# What waits for so many seconds without saying why is looked for in Events, of a few objects at a time.
+UNEXPLAINED = 5.0
+MOST_EXPLAINED = 4
 
 logger = logging.getLogger(__name__)
 
@@ -146,12 +162,7 @@ class Reconciler:
 
     async def _still_ending(self, sync: Sync) -> str | None:
         """End the sync's jobs, and name what of them is still there."""
-        try:
-            jobs = await self._cluster.list_tfjobs(sync)
-        except TemporarySyncError as error:
-            if error.reason != Reason.TFJOB_CRD_NOT_INSTALLED:
-                raise
-            jobs = []
+        jobs = await self._all_jobs(sync)
         waiting = await self._end_others(sync, "", jobs, await self._cluster.list_pods(sync))
         return waiting.message if waiting else None
 
@@ -274,39 +285,59 @@ class Reconciler:
     async def _end_leftovers(self, sync: Sync) -> None:
         """A sync that is given up must not write any more, however late its pod would start."""
         jobs, pods = await self._jobs_and_pods(sync)
-        writing = {_job_of(pod) for pod in pods if not pod_seen(pod).ended}
+        writing = {job_of_pod(pod) for pod in pods if not pod_seen(pod).ended}
         ended = [job for job in map(job_seen, jobs) if job.state == "Active" or job.name in writing]
         await self._delete(sync, ended)
 
     async def _jobs_and_pods(self, sync: Sync) -> tuple[list[Raw], list[Raw]]:
         """Return what there is of a sync whose status says already what is final; nothing where it cannot be listed."""
         try:
-            jobs = await self._cluster.list_tfjobs(sync)
+            jobs = await self._all_jobs(sync)
             return jobs, await self._cluster.list_pods(sync) if jobs else []
         except TemporarySyncError as error:
-            # Without the definition there is no TFJob.
-            logger.info("the TFJobs cannot be listed: %s", error)
+            logger.info("the jobs cannot be listed: %s", error)
             return [], []
 
     async def _delete(self, sync: Sync, jobs: list[JobSeen]) -> None:
         for job in jobs:
             if not job.deleting:
-                await self._cluster.delete_tfjob(sync.namespace, job.name)
+                await self._cluster.delete_job(sync.namespace, job.kind, job.name)
+
+    async def _all_jobs(self, sync: Sync) -> list[Raw]:
+        """Return the sync's jobs of every kind that the cluster has."""
+        return [job for kind in KINDS for job in await self._jobs_if_known(sync, kind)]
+
+    async def _jobs_if_known(self, sync: Sync, kind: JobKind) -> list[Raw]:
+        try:
+            return await self._cluster.list_jobs(sync, kind)
+        except TemporarySyncError as error:
+            if error.reason != Reason.TFJOB_CRD_NOT_INSTALLED:
+                raise
+            return []
+
+    async def _jobs(self, sync: Sync, spec: Spec, run: Run) -> list[Raw]:
+        """Return the sync's jobs: once the run has its own, those of other kinds have ended."""
+        own = kind_of(spec.effective_runner)
+        jobs = await self._cluster.list_jobs(sync, own)
+        if not is_new(sync, run) and sync.status.job:
+            return jobs
+        others = [job for kind in KINDS if kind is not own for job in await self._jobs_if_known(sync, kind)]
+        return jobs + others
 
     async def _advance(self, sync: Sync, spec: Spec, run: Run, settings: Settings) -> tuple[Outcome, Observation]:
         """Take the run as far as it goes now, and return how it stands."""
         try:
-            # In this order, the pods are never older than what their TFJob says of them.
-            jobs = await self._cluster.list_tfjobs(sync)
+            # In this order, the pods are never older than what their job says of them.
+            jobs = await self._jobs(sync, spec, run)
             pods = await self._cluster.list_pods(sync)
             name = _job_name(sync, run)
             about_run(name, run.attempt)
             if waiting := await self._end_others(sync, name, jobs, pods):
                 return waiting, NOTHING
             job = next((item for item in jobs if item["metadata"]["name"] == name), None)
-            if job is None and (is_new(sync, run) or sync.status.tf_job_name is None):
+            if job is None and (is_new(sync, run) or sync.status.job is None):
                 job = await self._start(sync, spec, run, settings)
-            seen = await self._observe(sync, spec, job, [pod for pod in pods if _job_of(pod) == name])
+            seen = await self._observe(sync, spec, job, [pod for pod in pods if job_of_pod(pod) == name])
             outcome = judge(seen, self._now(), settings)
             seen = replace(seen, progress=await self._follower.progress(sync, seen, self._now()))
             if outcome.kind == "Succeeded" and seen.job and seen.job.stages:
@@ -321,7 +352,7 @@ class Reconciler:
         """A job under way is not ended because one look at it failed; before it started, an attempt is used up."""
         if error.reason == Reason.TARGET_BUSY and not self._waited_too_long(sync, Reason.TARGET_BUSY):
             return Outcome("Starting", error.reason, error.message, soon=True)
-        if is_new(sync, run) or sync.status.tf_job_name is None:
+        if is_new(sync, run) or sync.status.job is None:
             return Outcome("Retryable", error.reason, error.message)
         kind: Literal["Starting", "Running"] = "Running" if sync.status.phase == Phase.RUNNING else "Starting"
         return Outcome(kind, error.reason, error.message, troubled=True)
@@ -329,19 +360,27 @@ class Reconciler:
     async def _observe(self, sync: Sync, spec: Spec, job: Raw | None, pods: list[Raw]) -> Observation:
         """A log is shown only with the Secret at hand, whose values must not be in it."""
         logs = await self._logs(sync, pods)
+        warnings = await self._warnings(sync, job, pods)
         try:
             secret = await secret_of(self._cluster, sync, spec) if logs else {}
         except TemporarySyncError:
             # The job has what it needs; a Secret that is gone by now fails the next run, not this one.
-            return without_texts(observe(job, pods, logs))
-        return observe(job, pods, logs, [*secret.values()])
+            return without_texts(observe(job, pods, logs, (), warnings, kind_of(spec.effective_runner)))
+        return observe(job, pods, logs, [*secret.values()], warnings, kind_of(spec.effective_runner))
+
+    async def _warnings(self, sync: Sync, job: Raw | None, pods: list[Raw]) -> dict[str, str]:
+        """Return what Events tell of what waits for longer than it usually takes, by the objects' names."""
+        late = [item for item in unexplained(job, pods) if self._now() - created(item) > timedelta(seconds=UNEXPLAINED)]
+        found = [(item["metadata"]["name"], item["metadata"]["uid"]) for item in late[:MOST_EXPLAINED]]
+        notes = await asyncio.gather(*(self._cluster.warnings(sync.namespace, uid) for _, uid in found))
+        return {name: note for (name, _), note in zip(found, notes, strict=True) if note}
 
     async def _end_others(self, sync: Sync, name: str, jobs: list[Raw], pods: list[Raw]) -> Outcome | None:
-        """Delete the TFJobs of other runs; this run waits for their pods, or it would verify a mixture."""
+        """Delete the jobs of other runs; this run waits for their pods, or it would verify a mixture."""
         others = [job for job in map(job_seen, jobs) if job.name != name]
         await self._delete(sync, others)
-        writing = [pod["metadata"]["name"] for pod in pods if _job_of(pod) != name and not pod_seen(pod).ended]
-        # A TFJob that is only now deleted may still get a pod; its being gone is seen at the next look.
+        writing = [pod["metadata"]["name"] for pod in pods if job_of_pod(pod) != name and not pod_seen(pod).ended]
+        # A job that is only now deleted may still get a pod; its being gone is seen at the next look.
         if not others and not writing:
             return None
         text = f"{', '.join(([job.name for job in others] + writing)[:2])} of the previous run is still ending"
@@ -356,7 +395,7 @@ class Reconciler:
         return self._now() - telling.last_transition_time > timedelta(seconds=self._settings.start_deadline)
 
     async def _start(self, sync: Sync, spec: Spec, run: Run, settings: Settings) -> Raw:
-        """Make repo and branch, then the TFJob."""
+        """Make repo and branch, then the TFJob or Job."""
         if (wanted := finalizers_of(sync, spec, self._settings)) != sync.finalizers:
             await self._cluster.write_finalizers(sync, wanted)
             raise ConflictError("it was changed just now")
@@ -372,10 +411,10 @@ class Reconciler:
             if await self._gateway.ensure_bucket(url, spec.bucket, opened.credentials, opened.tls):
                 await self._tell_of_branch(sync, spec)
         found = Found(opened.secret_keys, opened.certificate_keys, staging)
-        job = await self._cluster.create_tfjob(tfjob(sync, spec, run, settings, found))
+        job = await self._cluster.create_job(job_object(sync, spec, run, settings, found))
         owners = [owner["uid"] for owner in job["metadata"].get("ownerReferences", ())]
         if sync.uid not in owners:
-            text = f"a TFJob '{job['metadata']['name']}' that is not this sync's is in the way; delete it"
+            text = f"a {job['kind']} '{job['metadata']['name']}' that is not this sync's is in the way; delete it"
             raise TemporarySyncError(Reason.NAME_CONFLICT, text)
         return job
 
@@ -466,10 +505,5 @@ def _publish_trouble(error: TemporarySyncError) -> Outcome:
 
 
 def _job_name(sync: Sync, run: Run) -> str:
-    """A TFJob under way keeps the name it was given, perhaps by another version of the operator."""
-    return run_name(sync, run) if is_new(sync, run) else sync.status.tf_job_name or run_name(sync, run)
-
-
-def _job_of(pod: Raw) -> str:
-    owners = pod["metadata"].get("ownerReferences") or ()
-    return next((str(owner["name"]) for owner in owners if owner.get("kind") == "TFJob"), "")
+    """A job under way keeps the name it was given, perhaps by another version of the operator."""
+    return run_name(sync, run) if is_new(sync, run) else sync.status.job or run_name(sync, run)

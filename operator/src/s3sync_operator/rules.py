@@ -124,6 +124,22 @@ class Together:
     message: str
 
 
+_NEEDED = r"tmp|run|var|opt|(opt/venv|run/secrets|var/run|bin|dev|etc|lib|lib32|lib64|proc|sbin|sys|usr)(/.*)?"
+MOUNT_PATH = Rule(rf"/?({_NEEDED})/?|.*:.*", "", forbid=True)
+
+
+def _mounts_well(spec: Mapping[str, object]) -> bool:
+    return "source" not in spec or MOUNT_PATH.accepts(str(spec.get("inputPath", "")))
+
+
+SOURCE_HIDES_NOTHING = Together(
+    "inputPath",
+    f"!has(self.source) || !has(self.inputPath) || {MOUNT_PATH.cel.replace('self.', 'self.inputPath.')}",
+    lambda spec: not _mounts_well(spec),
+    "is where the source is mounted, so it can hold no ':' and be none of the directories that a container needs "
+    "(/bin, /dev, /etc, /lib, /opt, /proc, /run, /sbin, /sys, /tmp, /usr, /var); choose another, such as /data, and "
+    "destinationPath for where it lands in the repo",
+)
 PRUNE_IS_ATOMIC = Together(
     "prune",
     "!has(self.prune) || !has(self.publish) || self.publish != 'Direct'",

@@ -43,7 +43,7 @@ def recorded_run(sync: Sync, digest: str) -> Run | None:
     the same all the same.
     """
     status = sync.status
-    if status.spec_digest is None and status.tf_job_name is None:
+    if status.spec_digest is None and status.job is None:
         return None
     generation = _run_generation(sync)
     if status.spec_digest != digest and generation != sync.generation:

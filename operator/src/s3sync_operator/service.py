@@ -101,7 +101,7 @@ class Service:
             self.queue.add((metadata["namespace"], metadata["name"]))
 
     def child_changed(self, raw: dict[str, Any]) -> None:
-        """Take an event of a TFJob or a pod: the sync it belongs to is named in its annotation."""
+        """Take an event of a TFJob, a Job or a pod: the sync it belongs to is named in its annotation."""
         metadata = raw["metadata"]
         if name := metadata.get("annotations", {}).get(ANNOTATION_SYNC):
             self.queue.add((metadata["namespace"], name))

@@ -36,7 +36,7 @@ class Settings:
     start_deadline: int = field(
         default=600, metadata={"help": "seconds in which a job's pod must run before the attempt fails"}
     )
-    run_deadline: int = field(default=86400, metadata={"help": "seconds in which an attempt's TFJob must end"})
+    run_deadline: int = field(default=86400, metadata={"help": "seconds in which an attempt's job must end"})
     publish_deadline: int = field(
         default=1800, metadata={"help": "seconds after its job's end in which an attempt must be published"}
     )
@@ -58,6 +58,13 @@ class Settings:
     )
     job_cpu_request: str = field(
         default="100m", metadata={"help": "CPU that a job's pod asks the scheduler for; empty asks for none"}
+    )
+    allow_host_path: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "directories of nodes, separated by commas, that syncs may mount with all below them; / is all, "
+            "and none where empty"
+        },
     )
     gateway_timeout: int = field(
         default=10, metadata={"help": "seconds for each connection to and answer from the S3 gateway and pachd"}
@@ -113,8 +120,8 @@ def _variable(name: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="s3sync-operator",
-        description="Operator of PachydermS3Sync: makes repo and branch, runs a TFJob that copies and verifies, tells "
-        "the result in the resource's status.",
+        description="Operator of PachydermS3Sync: makes repo and branch, runs a TFJob or Job that copies and "
+        "verifies, tells the result in the resource's status.",
         epilog="Each flag can be given as an environment variable instead: --job-image as S3SYNC_JOB_IMAGE. "
         "The cluster is the one the pod runs in, else the one of KUBECONFIG.",
     )
@@ -146,6 +153,8 @@ def read_settings(arguments: Sequence[str] = (), environment: Mapping[str, str] 
 
 
 def _converted(name: str, default: object, raw: str, least: int) -> object:
+    if name == "allow_host_path":
+        return _directories(raw)
     if isinstance(default, tuple):
         return _namespaces(raw)
     if isinstance(default, int):
@@ -168,6 +177,14 @@ def _namespaces(raw: str) -> tuple[str, ...]:
         if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
             raise ValueError(f"'{name}' is not the name of a namespace")
     return names
+
+
+def _directories(raw: str) -> tuple[str, ...]:
+    paths = tuple(part.strip() for part in raw.split(",") if part.strip())
+    for path in paths:
+        if not path.startswith("/") or ".." in path.split("/"):
+            raise ValueError(f"'{path}' is not an absolute path without '..', such as /data")
+    return paths
 
 
 def _number(raw: str, least: int) -> int:

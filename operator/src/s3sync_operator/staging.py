@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from s3sync_operator.access import pachd_address, short_hash
 from s3sync_operator.api import Client, DeletionPolicy, Publish, Spec, Sync
 from s3sync_operator.desired import Run
+from s3sync_operator.pod_problems import pod_problem
 from s3sync_operator.settings import Settings
 
 PREFIX = "s3sync-"
@@ -130,7 +131,7 @@ def spec_problem(spec: Spec, settings: Settings) -> str | None:
         return (
             f"spec.client: minio takes no bucket name as long as '{bucket}' ({LONGEST_MINIO_BUCKET} at most); use pfs"
         )
-    return None
+    return pod_problem(spec, settings)
 
 
 def _longest_bucket(spec: Spec, settings: Settings) -> str:

@@ -33,6 +33,7 @@ from s3sync_operator.api import (
     FileFailure,
     Phase,
     Reason,
+    Runner,
     SkippedPath,
     Spec,
     Status,
@@ -60,6 +61,10 @@ _PULL_REASONS = frozenset(
 )
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"})
 
+_MOUNT_EVENTS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
+_PASSING = frozenset({Reason.POD_UNSCHEDULABLE, Reason.POD_NOT_CREATED, Reason.POD_NOT_STARTED, Reason.MOUNT_FAILED})
+"""What keeps a pod from starting that may be gone at the next attempt, when a node or a volume has come."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -85,7 +90,7 @@ def judge(seen: Observation, now: datetime, settings: Settings) -> Outcome:
     """Return what the observation says of the attempt."""
     outcome = next((found for rule in _RULES if (found := rule(seen, now, settings))), None)
     if outcome is None:
-        return Outcome("Starting", Reason.PROGRESSING, "the TFJob waits for its pod to start")
+        return Outcome("Starting", Reason.PROGRESSING, f"the {seen.kind.resource.kind} waits for its pod to start")
     if outcome.kind == "Retryable" and _others_stage(seen, now, settings):
         text = (
             f"{outcome.message}; another attempt follows once the other workers have ended, and takes their work over"
@@ -98,7 +103,7 @@ def _others_stage(seen: Observation, now: datetime, settings: Settings) -> bool:
     """Tell whether workers are under way whose work the next attempt can take over, and are still in time."""
     if seen.job is None or not seen.job.stages or seen.job.deleting:
         return False
-    in_time = now - seen.job.created <= timedelta(seconds=settings.run_deadline)
+    in_time = now - (seen.job.started or seen.job.created) <= timedelta(seconds=settings.run_deadline)
     return in_time and _first(seen, lambda pod: pod.running and not pod.ended) is not None
 
 
@@ -122,6 +127,15 @@ def _failure_kind(exit_code: int) -> Literal["Retryable", "Permanent"]:
     return "Retryable" if exit_code >= FIRST_RETRYABLE_EXIT_CODE else "Permanent"
 
 
+def _suspended(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
+    """Whoever suspends a job, as Kueue does until there is room, ends its pods, and nothing has failed."""
+    del now, settings
+    if seen.job is None or not seen.job.suspended or seen.job.deleting or seen.job.state != "Active":
+        return None
+    text = f"the {seen.kind.resource.kind} is suspended, as Kueue has it until there is room; it goes on once resumed"
+    return Outcome("Starting", Reason.QUEUED, text)
+
+
 def _evicted(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
     """A cluster that makes room for others is passing trouble, whatever the exit code says."""
     del now, settings
@@ -134,7 +148,7 @@ def _job_gone(seen: Observation, now: datetime, settings: Settings) -> Outcome |
     del now, settings
     if seen.job is not None and not seen.job.deleting:
         return None
-    return Outcome("Retryable", Reason.TFJOB_DELETED, "the TFJob was deleted before it ended")
+    return Outcome("Retryable", seen.kind.reasons.deleted, f"the {seen.kind.resource.kind} was deleted before it ended")
 
 
 def _pod_failed(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
@@ -175,7 +189,7 @@ def _succeeded_without_report(seen: Observation, now: datetime, settings: Settin
         return None
     if seen.job is not None and seen.job.stages and len(seen.pods) < seen.workers:
         text = "pods of the job are gone before what they staged was published; another attempt takes that over"
-        return Outcome("Retryable", Reason.TFJOB_DELETED, text)
+        return Outcome("Retryable", seen.kind.reasons.deleted, text)
     return Outcome(
         "Permanent",
         Reason.REPORT_MISSING,
@@ -188,10 +202,10 @@ def _job_failed(seen: Observation, now: datetime, settings: Settings) -> Outcome
     if seen.job is None or seen.job.state != "Failed":
         return None
     if "deadline" in seen.job.message.lower():
-        return Outcome(
-            "Retryable", Reason.DEADLINE_EXCEEDED, f"the TFJob did not end within {settings.run_deadline} seconds"
-        )
-    return Outcome("Retryable", Reason.TFJOB_FAILED, seen.job.message or "the TFJob failed without saying why")
+        text = f"the {seen.kind.resource.kind} did not end within {settings.run_deadline} seconds"
+        return Outcome("Retryable", Reason.DEADLINE_EXCEEDED, text)
+    why = seen.job.message or f"the {seen.kind.resource.kind} failed without saying why"
+    return Outcome("Retryable", seen.kind.reasons.failed, why)
 
 
 def _running(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
@@ -205,24 +219,30 @@ def _running(seen: Observation, now: datetime, settings: Settings) -> Outcome | 
 def _waiting(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
     """A pod that cannot start is trouble, and after the start deadline a failure."""
     trouble = next((found for pod in seen.pods if (found := _start_trouble(pod))), None)
-    # The newest pod's own time counts: the training-operator replaces a pod that is lost, even after hours.
-    begun = [pod.created for pod in seen.pods] or ([seen.job.created] if seen.job else [now])
+    # The newest pod's own time counts: one that is lost may be replaced, even after hours.
+    begun = [pod.created for pod in seen.pods] or ([seen.job.started or seen.job.created] if seen.job else [now])
     late = now - max(begun) > timedelta(seconds=settings.start_deadline)
-    if trouble is None and late:
-        return _not_started(seen, settings)
+    trouble = trouble or _no_pod(seen)
     if trouble is None:
-        return None
+        return _not_started(seen, settings) if late else None
     reason, message, hopeless = trouble
     if late or hopeless:
-        return Outcome("Permanent" if reason != Reason.POD_UNSCHEDULABLE else "Retryable", reason, message)
+        return Outcome("Retryable" if reason in _PASSING else "Permanent", reason, message)
     return Outcome("Starting", reason, message, troubled=True)
+
+
+def _no_pod(seen: Observation) -> tuple[str, str, bool] | None:
+    if seen.pods or seen.job is None or not seen.job.warning:
+        return None
+    return Reason.POD_NOT_CREATED, f"no pod is made for the {seen.kind.resource.kind}: {seen.job.warning}", False
 
 
 def _not_started(seen: Observation, settings: Settings) -> Outcome:
     within = f"within {settings.start_deadline} seconds"
     late = _first(seen, lambda pod: not pod.ended and pod.exit_code is None)
     if late is None:
-        text = f"no pod was made for a worker of the TFJob {within}; is Kubeflow's training-operator running?"
+        kind = seen.kind
+        text = f"no pod was made for a worker of the {kind.resource.kind} {within}; is {kind.controller} running?"
         return Outcome("Retryable", Reason.POD_NOT_CREATED, text)
     return Outcome("Retryable", Reason.POD_NOT_STARTED, f"pod {late.name} did not start {within}")
 
@@ -237,6 +257,9 @@ def _start_trouble(pod: PodSeen) -> tuple[str, str, bool] | None:
         return Reason.POD_CONFIG_ERROR, said, False
     if pod.unschedulable:
         return Reason.POD_UNSCHEDULABLE, f"pod {pod.name} fits on no node: {pod.unschedulable}", False
+    if pod.warning and not pod.ended and not pod.running:
+        mount = pod.warning.startswith(_MOUNT_EVENTS)
+        return Reason.MOUNT_FAILED if mount else Reason.POD_NOT_STARTED, f"pod {pod.name}: {pod.warning}", False
     return None
 
 
@@ -246,6 +269,7 @@ def _first(seen: Observation, wanted: Callable[[PodSeen], bool]) -> PodSeen | No
 
 _RULES: tuple[Callable[[Observation, datetime, Settings], Outcome | None], ...] = (
     _all_reported,
+    _suspended,
     _evicted,
     _reported_failure,
     _job_gone,
@@ -282,7 +306,7 @@ def status_after(
         run_generation=run.generation,
         attempt=run.attempt,
         next_attempt_time=now + settings.retry_after(run.attempt) if outcome.kind == "Retryable" else None,
-        tf_job_name=seen.job.name if seen.job else _kept_job(sync, run),
+        **_job_names(sync, run, seen),
         # Pods are named once they run, so that a pod that merely appears costs no write of its own.
         pod_names=tuple(pod.name for pod in seen.pods) if outcome.kind != "Starting" and seen.pods else None,
         start_time=started,
@@ -329,11 +353,17 @@ def _kept_start(sync: Sync, run: Run) -> datetime | None:
     return None if is_new(sync, run) else sync.status.start_time
 
 
-def _kept_job(sync: Sync, run: Run) -> str | None:
-    return None if is_new(sync, run) else sync.status.tf_job_name
+def _job_names(sync: Sync, run: Run, seen: Observation) -> dict[str, str | None]:
+    """A job that is gone is still told of by its name, until the next attempt."""
+    if seen.job is None:
+        kept = Status() if is_new(sync, run) else sync.status
+        return {"tf_job_name": kept.tf_job_name, "job_name": kept.job_name}
+    return {"job_name" if seen.kind.runner is Runner.JOB else "tf_job_name": seen.job.name}
 
 
 def _phase(outcome: Outcome) -> Phase:
+    if outcome.kind == "Starting" and outcome.reason == Reason.QUEUED:
+        return Phase.QUEUED
     return {
         "Starting": Phase.STARTING,
         "Running": Phase.RUNNING,

@@ -62,8 +62,9 @@ def _progress(before: Status, after: Status) -> Told | None:
     quiet = telling.reason in (Reason.PROGRESSING, Reason.QUEUED) or _waits_for_the_run_before(after)
     if telling.status == "False" or (after.ready and not after.finished and not quiet):
         return "Warning", telling.reason, telling.message
-    if after.phase is Phase.STARTING and after.tf_job_name:
-        return "Normal", "TFJobCreated", f"TFJob '{after.tf_job_name}' is created (attempt {after.attempt})"
+    if after.phase is Phase.STARTING and after.job:
+        kind = "Job" if after.job_name else "TFJob"
+        return "Normal", f"{kind}Created", f"{kind} '{after.job}' is created (attempt {after.attempt})"
     return ("Normal", telling.reason, telling.message) if after.finished else None
 
 
@@ -74,4 +75,4 @@ def _waits_for_the_run_before(status: Status) -> bool:
 
 
 def _attempt(status: Status) -> tuple[object, ...]:
-    return (status.phase, status.attempt, status.spec_digest, status.tf_job_name)
+    return (status.phase, status.attempt, status.spec_digest, status.job)

@@ -104,17 +104,28 @@ MEANINGS: Mapping[str, Meaning] = {
     Reason.TFJOB_REFUSED: Meaning("The API server, or a webhook, refuses the job.", Then.STALLED),
     Reason.TFJOB_DELETED: Meaning("The job was deleted before it ended.", Then.RETRIED),
     Reason.TFJOB_FAILED: Meaning("The job failed without its pods saying why.", Then.RETRIED),
+    Reason.JOB_REFUSED: Meaning("The API server, or a webhook, refuses the job.", Then.STALLED),
+    Reason.JOB_DELETED: Meaning("The job was deleted before it ended.", Then.RETRIED),
+    Reason.JOB_FAILED: Meaning("The job failed without its pods saying why.", Then.RETRIED),
     Reason.NAME_CONFLICT: Meaning("An object that is not this sync's has the name of the run's job.", Then.RETRIED),
     Reason.PREVIOUS_RUN_TERMINATING: Meaning(
         "The job or the pods of an earlier run are still ending; two runs never write at once.",
         Then.WAITED_THEN_RETRIED,
     ),
     Reason.POD_NOT_CREATED: Meaning(
-        "No pod was made for a worker within the operator's `--start-deadline`.", Then.RETRIED
+        "No pod is made for a worker, as an Event says, or was made within the operator's `--start-deadline`.",
+        Then.WAITED_THEN_RETRIED,
     ),
     Reason.POD_UNSCHEDULABLE: Meaning("The pod fits on no node.", Then.WAITED_THEN_RETRIED),
     Reason.POD_CONFIG_ERROR: Meaning("The pod's container cannot be made as its spec says.", Then.WAITED_THEN_STALLED),
-    Reason.POD_NOT_STARTED: Meaning("A pod did not run within the operator's `--start-deadline`.", Then.RETRIED),
+    Reason.POD_NOT_STARTED: Meaning(
+        "A pod does not start, as an Event says, or did not within the operator's `--start-deadline`.",
+        Then.WAITED_THEN_RETRIED,
+    ),
+    Reason.MOUNT_FAILED: Meaning(
+        "A volume of the pod cannot be mounted: a ConfigMap or Secret is missing, or storage is out of reach.",
+        Then.WAITED_THEN_RETRIED,
+    ),
     Reason.POD_EVICTED: Meaning("The node evicted the pod, or made room for another.", Then.RETRIED),
     Reason.POD_CRASHED: Meaning("The pod ended without a report.", Then.BY_EXIT_CODE),
     Reason.OUT_OF_MEMORY: Meaning("The pod took more memory than it may have.", Then.RETRIED),

@@ -13,13 +13,14 @@ ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 CONTROLLERS = (
     # Deletion of owned objects and of namespaces' content, the default service account of each namespace with its
-    # tokens and CA bundle, and the built-in roles that collect others. Whatever runs pods is the local node's part.
+    # tokens and CA bundle, the built-in roles that collect others, and Jobs. What runs pods is the local node's part.
     "garbage-collector-controller",
     "namespace-controller",
     "serviceaccount-controller",
     "serviceaccount-token-controller",
     "root-ca-certificate-publisher-controller",
     "clusterrole-aggregation-controller",
+    "job-controller",
 )
 
 

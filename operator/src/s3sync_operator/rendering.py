@@ -1,0 +1,42 @@
+"""Pure: the object that carries out a run; equal input renders equal bytes."""
+
+from typing import Any
+
+from s3sync_operator.api import LABEL_QUEUE, Spec, Sync
+from s3sync_operator.desired import (
+    ANNOTATION_ATTEMPT,
+    ANNOTATION_SYNC,
+    Found,
+    Run,
+    labels,
+    owner_reference,
+    run_name,
+)
+from s3sync_operator.pods import pod_template
+from s3sync_operator.runners import kind_of
+from s3sync_operator.settings import Settings
+
+
+def job_object(sync: Sync, spec: Spec, run: Run, settings: Settings, found: Found) -> dict[str, Any]:
+    """Return the TFJob or the Job of a run, as spec.runner says."""
+    kind, workers = kind_of(spec.effective_runner), spec.effective_workers
+    own = labels(sync)
+    annotations = {ANNOTATION_SYNC: sync.name, ANNOTATION_ATTEMPT: str(run.attempt)}
+    template = pod_template(spec, settings, found, own, annotations, kind.environment(workers))
+    return {
+        "apiVersion": kind.resource.api_version,
+        "kind": kind.resource.kind,
+        "metadata": {
+            "name": run_name(sync, run),
+            "namespace": sync.namespace,
+            "labels": own | ({LABEL_QUEUE: sync.queue} if sync.queue else {}),
+            "annotations": annotations,
+            "ownerReferences": [owner_reference(sync)],
+        },
+        "spec": kind.spec(template, workers, _deadline(spec, settings)),
+    }
+
+
+def _deadline(spec: Spec, settings: Settings) -> int:
+    limit = spec.run_policy.active_deadline_seconds if spec.run_policy else None
+    return limit or settings.run_deadline
