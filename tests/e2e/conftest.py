@@ -31,6 +31,7 @@ ORDER = (
     "test_customised",
     "test_atomic",
     "test_failures",
+    "test_runs",
     "test_timing",
     "test_interruptions",
     "test_uninstall",

@@ -12,6 +12,11 @@ def test_a_flag_wins_over_its_variable() -> None:
     assert (settings.job_image, settings.max_attempts) == ("flag:1", 7)
 
 
+def test_no_limit_of_runs_at_once_is_a_limit_of_zero() -> None:
+    assert read_settings(["--max-concurrent-runs=0"], {}).max_concurrent_runs == 0
+    assert read_settings([], {"S3SYNC_MAX_CONCURRENT_RUNS_PER_ENDPOINT": "3"}).max_concurrent_runs_per_endpoint == 3
+
+
 def test_namespaces_are_separated_by_commas() -> None:
     assert read_settings(["--namespaces", "a, b,"], {}).namespaces == ("a", "b")
 
@@ -21,6 +26,10 @@ def test_namespaces_are_separated_by_commas() -> None:
     [
         ({"S3SYNC_MAX_ATTEMPTS": "many"}, "--max-attempts (S3SYNC_MAX_ATTEMPTS): 'many' is not a whole number"),
         ({"S3SYNC_RETRY_DELAY": "0"}, "--retry-delay (S3SYNC_RETRY_DELAY): '0' is not a whole number of at least 1"),
+        (
+            {"S3SYNC_MAX_CONCURRENT_RUNS": "-1"},
+            "--max-concurrent-runs (S3SYNC_MAX_CONCURRENT_RUNS): '-1' is not a whole",
+        ),
         ({"S3SYNC_LOG_FORMAT": "xml"}, "--log-format (S3SYNC_LOG_FORMAT): 'xml' is none of plain, full, json"),
         ({"S3SYNC_DEFAULT_ENDPOINT": "ftp://x"}, "--default-endpoint (S3SYNC_DEFAULT_ENDPOINT): 'ftp://x' must be"),
         ({"S3SYNC_NAMESPACES": "team-*"}, "--namespaces (S3SYNC_NAMESPACES): 'team-*' is not the name of a namespace"),

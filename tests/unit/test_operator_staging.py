@@ -1,9 +1,10 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from s3sync_operator.api import parse_spec
+from s3sync_operator.api import Trigger, parse_spec
 from s3sync_operator.collector import live_runs
 from s3sync_operator.desired import Run
 from s3sync_operator.settings import Settings
@@ -30,7 +31,10 @@ DEFAULT = Settings(default_pachd_address="pachd:30650")
 def test_all_attempts_of_a_run_stage_in_the_same_place_and_other_runs_elsewhere() -> None:
     sync = objects.sync()
     assert run_id(sync, RUN) == run_id(sync, Run(1, 2, "d"))
-    assert len({run_id(sync, run) for run in (RUN, Run(2, 1, "d"), Run(1, 1, "e"))}) == 3
+    requested = Run(1, 1, "d", Trigger.REQUEST, "a")
+    others = (Run(2, 1, "d"), Run(1, 1, "e"), requested, replace(requested, occasion="b"))
+    assert len({run_id(sync, run) for run in (RUN, *others)}) == 5
+    assert run_id(sync, requested) == run_id(sync, replace(requested, attempt=2))
 
 
 def test_a_branch_and_a_commit_tell_whose_they_are() -> None:
