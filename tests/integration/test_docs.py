@@ -32,9 +32,8 @@ UPDATE = os.environ.get("UPDATE_GOLDEN") == "1"
 SPEC = ROOT / "docs/spec.md"
 TASKS = (*sorted((ROOT / "docs/tasks").glob("*.md")), ROOT / "docs/troubleshooting.md")
 NAMESPACE, TOKEN = "kubeflow", "a-token-that-is-known"
-SEEN_SECONDS, COMMAND_SECONDS, QUIET_SECONDS = 60, 90, 4
+SEEN_SECONDS, COMMAND_SECONDS, QUIET_SECONDS, PAUSE_SECONDS = 120, 90, 4, 0.7
 READS = re.compile(r"(kubectl (get|describe|logs)|s3sync (status|logs)) ")
-OBJECT_NAME = re.compile(r"-[0-9a-f]{8}(?=-worker-\d|\b)")
 BY_DEFINITION = {
     # What belongs to programs that no test cluster runs: the kinds that the documents use, by their API version.
     "argoproj.io/v1alpha1": {"Application"},
@@ -288,20 +287,11 @@ def run(cluster: LocalCluster, story: Story, line: str) -> Ran:
         "PACHYDERM_TOKEN": TOKEN,
     }
     ran = subprocess.run(
-        ["bash", "-c", story.played(_with_real_names(cluster, story, line))],
+        ["bash", "-c", story.played(line)],
         cwd=story.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         timeout=COMMAND_SECONDS, check=False,
     )  # fmt: skip
     return Ran(story.told(ran.stdout), ran.returncode == 0)
-
-
-def _with_real_names(cluster: LocalCluster, story: Story, line: str) -> str:
-    """Put the hash in which a job's name ends here in the place of the documents' one."""
-    if not OBJECT_NAME.search(line):
-        return line
-    names = cluster.kubectl("get", "tfjobs,jobs", "-n", story.namespace, "-o", "jsonpath={.items[*].metadata.name}")
-    hashes = OBJECT_NAME.findall(names)
-    return OBJECT_NAME.sub(hashes[0], line) if hashes else line
 
 
 def play(cluster: LocalCluster, story: Story, block: Block) -> None:
@@ -326,7 +316,7 @@ def printed_by(cluster: LocalCluster, story: Story, step: Seen) -> str:
         return printed
     deadline = quiet = time.monotonic()
     while not is_seen(printed, step) and time.monotonic() - deadline < SEEN_SECONDS:
-        time.sleep(0.3)
+        time.sleep(PAUSE_SECONDS)
         before, printed = printed, run(cluster, story, step.command).printed
         quiet = quiet if settled(before) == settled(printed) else time.monotonic()
         if UPDATE and printed.strip() and time.monotonic() - quiet > QUIET_SECONDS:

@@ -10,6 +10,7 @@ import yaml
 
 from s3sync_cli.app import COMMANDS
 from s3sync_operator import api
+from s3sync_operator.desired import ANNOTATION_ATTEMPT, ANNOTATION_SYNC, LABEL_SYNC, LABEL_UID
 from s3sync_operator.models import Model
 from tests.support.documents import PAGES, ROOT, blocks, commands, read_page
 from tests.unit.test_cli_app import command
@@ -79,6 +80,7 @@ def test_each_s3sync_command_is_one_that_the_program_takes(
 
 def test_each_name_in_the_operators_group_is_one_that_it_knows() -> None:
     known = {api.ANNOTATION_RUN_REQUESTED, api.ANNOTATION_SKIP_CLEANUP, api.FINALIZER, f"{api.GROUP}/{api.VERSION}"}
+    known |= {LABEL_SYNC, LABEL_UID, ANNOTATION_SYNC, ANNOTATION_ATTEMPT}
     name = re.compile(rf"(?<![\w.]){re.escape(api.GROUP)}/[a-z0-9-]+")
     assert {found for path in PAGES for found in name.findall(path.read_text())} - known == set()
 
