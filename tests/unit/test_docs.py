@@ -62,6 +62,13 @@ def test_each_section_of_a_field_shows_an_example_of_it(section: str) -> None:
     assert section in groups or any(f"{leaf}:" in text for text in examples)
 
 
+@pytest.mark.parametrize("section", sorted(fields()))
+def test_each_section_of_a_field_says_how_it_is_seen_or_leads_to_where_it_is(section: str) -> None:
+    text = SPEC.read_text().split(f"\n### {section}\n")[1].split("\n### ")[0]
+    leaf = section not in {path.rpartition(".")[0] for path in fields()}
+    assert "```console\n$ " in text or "](tasks/" in text or not leaf
+
+
 @pytest.mark.parametrize("block", blocks("sh", "console"), ids=str)
 def test_each_s3sync_command_is_one_that_the_program_takes(
     block: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
