@@ -162,8 +162,8 @@ s3sync status books -n kubeflow
 ```
 
 While work goes on, the condition `Reconciling` is True; what has failed for good is `Stalled`, until its spec
-changes or a run is asked for: `s3sync retry books -n kubeflow`. Below, NAME stands for a sync's name and NAMESPACE for its
-namespace.
+changes or a run is asked for: `s3sync retry books -n kubeflow`. Below, NAME stands for a sync's name and
+NAMESPACE for its namespace.
 """
 
 
