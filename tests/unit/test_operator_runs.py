@@ -381,6 +381,21 @@ async def test_the_deadline_of_an_attempt_is_the_jobs() -> None:
     assert it.cluster.jobs[0]["spec"]["runPolicy"]["activeDeadlineSeconds"] == 77
 
 
+async def test_an_attempt_past_its_deadline_has_failed_and_its_job_is_ended_though_nobody_else_saw_to_it() -> None:
+    it = await world(finished=False, runPolicy={"activeDeadlineSeconds": 77, "backoffLimit": 1})
+    await it.run()
+    await it.later(seconds=70)
+    assert (it.status.phase, 7 < (it.pause or 0) < 8) == ("Running", True)
+    await it.later(seconds=8)
+    assert (it.status.phase, it.cluster.jobs) == ("Retrying", [])
+    assert it.status.conditions[0].reason == "DeadlineExceeded"
+    it.cluster.pods = []
+    await it.later(seconds=10)
+    await it.run()
+    await it.later(seconds=78)
+    assert (it.conditions, it.status.attempt) == ({"Ready": "False", "Stalled": "True"}, 2)
+
+
 async def test_the_job_of_a_finished_run_is_deleted_after_its_time_also_by_an_operator_started_anew() -> None:
     it = await world(runPolicy={"ttlSecondsAfterFinished": 100})
     assert (it.pause, len(it.cluster.jobs)) == (100, 1)

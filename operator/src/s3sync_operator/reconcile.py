@@ -146,7 +146,9 @@ class Reconciler:
         await self._write(sync, status, seen.report)
         if status.finished or status.next_attempt_time:
             self._admission.leave(_key(sync))
-        return self._look_again(outcome, status, seen)
+        if outcome.reason == Reason.DEADLINE_EXCEEDED:
+            await self._end_leftovers(sync)
+        return self._look_again(outcome, status, seen, settings)
 
     async def _leave(self, sync: Sync, deleted_at: datetime) -> float | None:
         """Clean up after a sync that is deleted, as far as it goes now."""
@@ -227,14 +229,20 @@ class Reconciler:
                 await self._end_replaced(sync)
         return self._admission.refresh_after(key)
 
-    def _look_again(self, outcome: Outcome, status: Status, seen: Observation) -> float | None:
+    def _look_again(self, outcome: Outcome, status: Status, seen: Observation, settings: Settings) -> float | None:
         if status.finished:
             return self._until_next(status)
         if status.next_attempt_time:
             return self._until(status.next_attempt_time)
         if outcome.soon:
             return self._soon(status, seen)
-        return min(LOOK_AGAIN, self._settings.progress_interval) if outcome.kind == "Running" else LOOK_AGAIN
+        usual = min(LOOK_AGAIN, settings.progress_interval) if outcome.kind == "Running" else LOOK_AGAIN
+        return min(usual, self._until_overdue(seen, settings))
+
+    def _until_overdue(self, seen: Observation, settings: Settings) -> float:
+        if seen.job is None:
+            return LONGEST_WAIT
+        return self._until(seen.job.created + timedelta(seconds=settings.run_deadline, milliseconds=1)) or SOON
 
     def _soon(self, status: Status, seen: Observation) -> float:
         """Return a pause that is the longer, the longer it is waited already: since the job's end, if it has ended."""

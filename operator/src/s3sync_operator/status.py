@@ -208,6 +208,13 @@ def _job_failed(seen: Observation, now: datetime, settings: Settings) -> Outcome
     return Outcome("Retryable", seen.kind.reasons.failed, why)
 
 
+def _overdue(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
+    """The training-operator looks at a TFJob's deadline only when something else happens to it (seen in v1.8.1)."""
+    if seen.job is None or now - seen.job.created <= timedelta(seconds=settings.run_deadline):
+        return None
+    return Outcome("Retryable", Reason.DEADLINE_EXCEEDED, f"the job did not end within {settings.run_deadline} seconds")
+
+
 def _running(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
     del now, settings
     if pod := _first(seen, lambda pod: pod.running):
@@ -276,6 +283,7 @@ _RULES: tuple[Callable[[Observation, datetime, Settings], Outcome | None], ...] 
     _pod_failed,
     _succeeded_without_report,
     _job_failed,
+    _overdue,
     _running,
     _waiting,
 )
