@@ -35,7 +35,8 @@ async def enter(request: pytest.FixtureRequest) -> AsyncIterator[Enter]:
     pachd, gateway = GrpcPachd(timeout=5), S3Gateway(timeout=5)
 
     async def over_grpc(addresses: Addresses, credentials: Credentials, tls: Tls) -> object:
-        return await pachd.ensure_branch(Target(addresses[0], "default", "repo", credentials, tls), "master", "")
+        target = Target(addresses[0], "default", "repo", credentials, tls)
+        return await pachd.ensure_branch(target, "master", "") is not None
 
     async def over_s3(addresses: Addresses, credentials: Credentials, tls: Tls) -> object:
         return await gateway.ensure_bucket(addresses[1], "master.repo", credentials, tls)

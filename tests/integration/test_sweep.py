@@ -1,7 +1,9 @@
 """Sweeps take away what dead runs left in Pachyderm, and nothing that is anybody's result or under way."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -108,3 +110,64 @@ async def test_a_sync_that_the_second_listing_lacks_keeps_what_it_staged(
     await collector.sweep(in_turn(lambda: [running(standin)], list))
     assert pachd.head(pachd.branch("testrepo")).id == commit.id
     assert pachd.files(pachd.head(pachd.branch("testrepo", staged))) == {"/x": b"x"}
+
+
+def of_nobody(standin: StandinProcess, now: datetime) -> Collector:
+    """Return the collector of an operator that knows one sync, of another repo, at some time."""
+
+    async def open_target(opener: Sync) -> Target:
+        assert opener.spec
+        return Target(opener.spec.pachd_address or "", "default", opener.spec.repo)
+
+    return Collector(GrpcPachd(5), SETTINGS, Metrics(), open_target, lambda: now)
+
+
+@pytest.mark.parametrize("others_sync", [True, False], ids=["beside another sync's", "in a repo of no sync"])
+async def test_what_a_run_holds_open_whose_sync_went_while_no_operator_was_there_is_found_once_it_is_old(
+    standin: StandinProcess, pachd: Pachd, others_sync: bool
+) -> None:
+    gone = sync(pachdAddress=standin.pachd_address, branch="published")
+    left = replace(sync("left", repo="testrepo" if others_sync else "elsewhere"), uid="left")
+    left = replace(left, spec=left.spec and left.spec.model_copy(update={"pachd_address": standin.pachd_address}))
+    pachd.api.create_branch(branch=pachd.branch("testrepo", "published"))
+    before = pachd.head(pachd.branch("testrepo", "published")).id
+    staged = f"{staging_branch(run_of(gone))}-w0"
+    pachd.commit(pachd.branch("testrepo", staged), {"/x": b"x"}, f"s3sync-job on {staged}: stages 1 files")
+    commit = pachd.start(pachd.branch("testrepo", "published"), describe(gone))
+    nobodys = pachd.start(pachd.branch("testrepo", "theirs"), "somebody's")
+
+    async def listing() -> list[Sync]:
+        return [left]
+
+    started = datetime.now(UTC)
+    young = of_nobody(standin, started + timedelta(seconds=SETTINGS.stray_age - 60))
+    await young.sweep(listing)
+    assert pachd.head(pachd.branch("testrepo", "published")).id == commit.id, "it may be another operator's"
+    old = of_nobody(standin, started + timedelta(seconds=SETTINGS.stray_age + 60))
+    for _ in range(2):
+        await old.sweep(listing)
+        old = of_nobody(standin, started + timedelta(seconds=SETTINGS.stray_age + 60))
+    assert pachd.head(pachd.branch("testrepo", "published")).id == before
+    assert pachd.head(pachd.branch("testrepo", "theirs")).id == nobodys.id
+    branches = {info.branch.name for info in pachd.api.list_branch(repo=pachd.branch("testrepo").repo)}
+    assert branches == {"published", "theirs"}
+
+
+async def test_a_staging_branch_stays_while_the_commit_that_it_tells_of_is_too_young_to_go(
+    standin: StandinProcess, pachd: Pachd
+) -> None:
+    gone = sync(pachdAddress=standin.pachd_address)
+    left = replace(sync("left", pachdAddress=standin.pachd_address), uid="left")
+    staged = f"{staging_branch(run_of(gone))}-w0"
+    pachd.commit(pachd.branch("testrepo", staged), {"/x": b"x"}, f"s3sync-job on {staged}: stages 1 files")
+    await asyncio.sleep(1.1)
+    commit = pachd.start(pachd.branch("testrepo"), describe(gone))
+    started = pachd.api.inspect_commit(commit=commit).started
+
+    async def listing() -> list[Sync]:
+        return [left]
+
+    between = started + timedelta(seconds=SETTINGS.stray_age - 0.5)
+    await of_nobody(standin, between).sweep(listing)
+    branches = {info.branch.name for info in pachd.api.list_branch(repo=pachd.branch("testrepo").repo)}
+    assert branches == {"master", staged}

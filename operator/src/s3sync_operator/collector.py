@@ -1,20 +1,21 @@
 """Collects what dead runs left in Pachyderm: staging branches, and commits that hold a target open."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from s3sync_operator.access import Target, pachd_address
-from s3sync_operator.api import Sync
+from s3sync_operator.api import DEFAULT_PROJECT, Sync
 from s3sync_operator.errors import SyncError
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.pachd import Pachd
+from s3sync_operator.publish import CommitSeen
 from s3sync_operator.runs import current_run, is_new
 from s3sync_operator.settings import Settings
-from s3sync_operator.staging import dead_branches, owner_and_run, owner_of, run_id
+from s3sync_operator.staging import BranchSeen, dead_branches, dead_commits, owner_and_run, owner_of, run_id
 
-GRAVE_HOURS, MOST_GRAVES = 1, 1000
+GRAVE_HOURS, MOST_GRAVES, MOST_BRANCHES = 1, 1000, 200
 SWEEPS_A_FULL_ONE = 24
 
 logger = logging.getLogger(__name__)
@@ -22,11 +23,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Place:
-    """A repo that syncs stage in, the syncs, those of them that are deleted, and one whose Secrets open the repo."""
+    """A repo that syncs stage in, the syncs, those of them that are deleted, and one whose Secrets open the repo.
+
+    `repo` (project, name) names it where none of the syncs does.
+    """
 
     opener: Sync
     syncs: tuple[Sync, ...]
     graves: tuple[Sync, ...] = ()
+    repo: tuple[str, str] | None = None
 
     @property
     def state(self) -> frozenset[tuple[str, str]]:
@@ -68,19 +73,41 @@ class Collector:
         found = await list_syncs()
         if found is None:
             return
-        if self._sweeps % SWEEPS_A_FULL_ONE == 0:
+        full = self._sweeps % SWEEPS_A_FULL_ONE == 0
+        if full:
             self._clean.clear()
         self._sweeps += 1
-        for key, place in self._places(found).items():
-            if self._clean.get(key) == place.state:
-                continue
-            try:
-                await self._sweep_place(key, place, list_syncs)
-            except SyncError as error:
-                logger.info("%s is not swept: %s", "/".join(key), error)
-            except Exception:
-                # One place that cannot be swept must not keep the others from it.
-                logger.exception("%s is not swept", "/".join(key))
+        places = self._places(found)
+        if full:
+            places |= await self._strangers(places)
+        for key, place in places.items():
+            if self._clean.get(key) != place.state:
+                await self._as_far_as_it_goes(key, self._sweep_place(key, place, list_syncs))
+
+    async def _as_far_as_it_goes(self, key: tuple[str, ...], work: Awaitable[None]) -> None:
+        """One place that cannot be swept must not keep the others from it."""
+        try:
+            await work
+        except SyncError as error:
+            logger.info("%s is not swept: %s", "/".join(key), error)
+        except Exception:
+            logger.exception("%s is not swept", "/".join(key))
+
+    async def _strangers(self, places: Mapping[tuple[str, ...], Place]) -> dict[tuple[str, ...], Place]:
+        """Return the repos with staging branches that no sync names any more, at the pachds that syncs name: a sync may
+        have been deleted while no operator was there to take note of it."""
+        openers = {key[0]: place.opener for key, place in places.items()}
+        found: dict[tuple[str, ...], Place] = {}
+        for address, opener in openers.items():
+
+            async def look(address: str = address, opener: Sync = opener) -> None:
+                for project, repo in await self._pachd.staged_in(await self._open_target(opener)):
+                    key = (address, project, repo)
+                    if key not in places:
+                        found[key] = Place(opener, (), repo=(project, repo))
+
+            await self._as_far_as_it_goes((address,), look())
+        return found
 
     def _forget_old_graves(self) -> None:
         since = self._now() - timedelta(hours=GRAVE_HOURS)
@@ -95,7 +122,7 @@ class Collector:
             address = pachd_address(spec, self._settings) if spec else None
             if spec is None or address is None:
                 continue
-            key = (address, spec.project or "", spec.repo)
+            key = (address, spec.project or DEFAULT_PROJECT, spec.repo)
             known = places.get(key, Place(sync, ()))
             buried = (*known.graves, sync) if sync in graves else known.graves
             places[key] = Place(known.opener, (*known.syncs, sync), buried)
@@ -105,8 +132,10 @@ class Collector:
         self, key: tuple[str, ...], place: Place, list_syncs: Callable[[], Awaitable[list[Sync] | None]]
     ) -> None:
         target = await self._open_target(place.opener)
+        if place.repo:
+            target = replace(target, project=place.repo[0], repo=place.repo[1])
         branches = await self._pachd.list_branches(target)
-        open_heads = await self._open_heads(target, place)
+        open_heads = await self._open_heads(target, place, branches)
         if not open_heads and not any(owner_and_run(branch.name) for branch in branches):
             self._clean[key] = place.state
             return
@@ -118,23 +147,32 @@ class Collector:
         before = [sync for sync in place.syncs if sync not in place.graves]
         live = frozenset({*live_runs(before, self._now()), *live_runs(syncs, self._now())})
         owners = {owner_of(sync.uid) for sync in (*syncs, *place.graves)}
-        dead = dead_branches(branches, live, owners, self._now(), timedelta(seconds=self._settings.stray_age))
-        for name in dead:
+        stray_age = timedelta(seconds=self._settings.stray_age)
+        over = dead_commits(open_heads, live, owners, self._now(), stray_age)
+        for commit in over:
+            if await self._pachd.drop_open_commit(target, commit.id):
+                logger.info("dropped commit %s of %s, whose run is over", commit.id, target.shown)
+        # By its staging branches, an open commit is found again: they stay until it goes.
+        left = {
+            named[1] for commit in open_heads if commit not in over and (named := owner_and_run(commit.description))
+        }
+        for name in dead_branches(branches, {*live, *left}, owners, self._now(), stray_age):
             if await self._pachd.remove_branch(target, name):
                 self._metrics.collected(1)
                 logger.info("removed staging branch %s of %s, whose run is over", name, target.shown)
-        for commit, (owner, run) in open_heads.items():
-            if owner in owners and run not in live and await self._pachd.drop_open_commit(target, commit):
-                logger.info("dropped commit %s of %s, whose run is over", commit, target.shown)
 
-    async def _open_heads(self, target: Target, place: Place) -> dict[str, tuple[str, str]]:
-        """Return the open heads of the syncs' branches that are to publish a run, with that."""
-        found = {}
-        for branch in sorted({sync.spec.effective_branch for sync in place.syncs if sync.spec}):
-            for commit in await self._pachd.history(target, branch, None, 1):
-                named = owner_and_run(commit.description)
-                if commit.state == "Open" and named:
-                    found[commit.id] = named
+    async def _open_heads(self, target: Target, place: Place, branches: Iterable[BranchSeen]) -> list[CommitSeen]:
+        """Return the open heads that are to publish a run: of the syncs' branches, and where runs of others are staged,
+        of all branches."""
+        names = {sync.spec.effective_branch for sync in place.syncs if sync.spec}
+        known = {owner_of(sync.uid) for sync in place.syncs}
+        staged = [named for branch in branches if (named := owner_and_run(branch.name))]
+        if any(owner not in known for owner, _ in staged):
+            names |= {branch.name for branch in branches if owner_and_run(branch.name) is None}
+        found = []
+        for branch in sorted(names)[:MOST_BRANCHES]:
+            head = await self._pachd.history(target, branch, None, 1)
+            found += [commit for commit in head if commit.state == "Open" and owner_and_run(commit.description)]
         return found
 
 

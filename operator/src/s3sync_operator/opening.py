@@ -18,6 +18,7 @@ from s3sync_operator.access import (
 )
 from s3sync_operator.api import DEFAULT_PROJECT, Client, Reason, Spec, Sync
 from s3sync_operator.errors import PermanentSyncError, TemporarySyncError
+from s3sync_operator.pem_files import pem_problem
 from s3sync_operator.settings import Settings
 
 
@@ -65,7 +66,7 @@ async def _certificates(secrets: Secrets, sync: Sync, spec: Spec) -> dict[str, s
         return {}
     name = spec.cert_secret_ref.name
     found = await secrets.get_secret(sync.namespace, name, "spec.certSecretRef")
-    if problem := certificate_problem(found):
+    if problem := certificate_problem(found) or pem_problem(tls_of(spec, found)):
         raise TemporarySyncError(Reason.SECRET_INVALID, f"Secret '{name}' of spec.certSecretRef: {problem}")
     if spec.effective_client is Client.FILE_IO and found.get(PRIVATE_KEY):
         text = f"spec.client: file_io cannot show the client certificate in Secret '{name}'; use minio or pfs"

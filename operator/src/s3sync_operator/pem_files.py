@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from s3sync_operator.access import Tls
+from s3sync_operator.access import CA_KEY, CERTIFICATE_KEY, PRIVATE_KEY, Tls
 
 
 @contextmanager
@@ -33,6 +33,23 @@ def pem_files(tls: Tls) -> Iterator[tuple[str | bool, tuple[str, str] | None]]:
         yield verify, pair
 
 
+def pem_problem(tls: Tls) -> str | None:
+    """Return what OpenSSL finds wrong with the certificates, by their keys in a Secret, None where nothing is.
+
+    No value is quoted.
+    """
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=tls.ca or "")
+    except (ssl.SSLError, ValueError):
+        return f"'{CA_KEY}' holds no certificate that can be read; renew it"
+    try:
+        trusting_context(tls)
+    except (ssl.SSLError, ValueError):
+        text = f"'{CERTIFICATE_KEY}' and '{PRIVATE_KEY}' cannot be read, or do not fit together; renew them"
+        return f"{text}. A key that wants a password is of no use"
+    return None
+
+
 def trusting_context(tls: Tls) -> ssl.SSLContext:
     """Return a context for HTTP/2 that trusts any server, and shows the client certificate if there is one."""
     # It trusts anybody, so it need not load the system's CAs, which takes a hundred times as long.
@@ -42,5 +59,6 @@ def trusting_context(tls: Tls) -> ssl.SSLContext:
     context.set_alpn_protocols(["h2"])
     with pem_files(tls) as (_, pair):
         if pair:
-            context.load_cert_chain(*pair)
+            # Without any, OpenSSL would ask a terminal for the password of a key that wants one.
+            context.load_cert_chain(*pair, password="")
     return context

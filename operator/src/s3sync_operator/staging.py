@@ -13,6 +13,7 @@ from s3sync_operator.access import pachd_address, short_hash
 from s3sync_operator.api import Client, DeletionPolicy, Publish, Spec, Sync
 from s3sync_operator.desired import Run
 from s3sync_operator.pod_problems import pod_problem
+from s3sync_operator.publish import CommitSeen
 from s3sync_operator.settings import Settings
 
 PREFIX = "s3sync-"
@@ -106,6 +107,21 @@ def dead_branches(
         stray = branch.written is not None and now - branch.written > stray_age
         if named[0] in owners or stray:
             found.append(branch.name)
+    return found
+
+
+def dead_commits(
+    commits: Iterable[CommitSeen], live: Collection[str], owners: Collection[str], now: datetime, stray_age: timedelta
+) -> list[CommitSeen]:
+    """Return the commits that were to publish runs that are over, by the same rule."""
+    found = []
+    for commit in commits:
+        named = owner_and_run(commit.description)
+        if named is None or named[1] in live:
+            continue
+        stray = commit.started is not None and now - commit.started > stray_age
+        if named[0] in owners or stray:
+            found.append(commit)
     return found
 
 
