@@ -9,6 +9,7 @@ import yaml
 
 from s3sync_local.manifests import CHART, MONITORING, OPERATOR
 from s3sync_operator import __version__
+from s3sync_operator.settings import Settings, read_settings
 from tests.support.deploy import SYSTEM, Helm, HelmError, by_key, comparable, container, environment, only, overlay
 
 DIGEST = "sha256:" + "0f" * 32
@@ -109,6 +110,26 @@ def test_endpoint_log_format_and_more_environment_reach_the_operator(helm: Helm)
     assert found["S3SYNC_DEFAULT_ENDPOINT"] == "pachd.example.com:600"
     assert found["S3SYNC_LOG_FORMAT"] == "full"
     assert found["S3SYNC_MAX_ATTEMPTS"] == "3"
+
+
+def test_pachds_address_and_the_limits_in_seconds_reach_the_operator(helm: Helm) -> None:
+    given = {
+        "defaultPachdAddress": "grpcs://pachd.example.com:650",
+        "publishDeadline": 7200,
+        "sweepInterval": 60,
+        "strayAge": 31536000,
+        "deletionDeadline": 120,
+    }
+    found = read_settings([], environment(helm.template(given)))
+    assert found.default_pachd_address == "grpcs://pachd.example.com:650"
+    assert (found.publish_deadline, found.sweep_interval, found.stray_age) == (7200, 60, 31536000)
+    assert found.deletion_deadline == 120
+
+
+def test_what_is_not_given_is_as_the_operator_has_it_by_itself(helm: Helm) -> None:
+    found, plain = read_settings([], environment(helm.template())), Settings()
+    for name in ("default_pachd_address", "publish_deadline", "sweep_interval", "stray_age", "deletion_deadline"):
+        assert getattr(found, name) == getattr(plain, name)
 
 
 def test_namespaces_get_a_role_each_and_no_cluster_role_is_left(helm: Helm) -> None:
@@ -234,6 +255,12 @@ REFUSED = [
     ({"namespaces": ["Team A"]}, "/namespaces/0"),
     ({"namespaces": ["a", "a"]}, "/namespaces"),
     ({"defaultEndpoint": "s3://bucket"}, "/defaultEndpoint"),
+    ({"defaultPachdAddress": "pachd"}, "/defaultPachdAddress"),
+    ({"publishDeadline": 0}, "/publishDeadline"),
+    ({"sweepInterval": "often"}, "/sweepInterval"),
+    ({"strayAge": -1}, "/strayAge"),
+    ({"deletionDeadline": 1.5}, "/deletionDeadline"),
+    ({"extraEnv": [{"name": "S3SYNC_STRAY_AGE", "value": "1"}]}, "/extraEnv/0/name"),
     ({"logFormat": "xml"}, "/logFormat"),
     ({"extraEnv": [{"name": "S3SYNC_NAMESPACES", "value": "b"}]}, "/extraEnv/0/name"),
     ({"extraEnv": [{"name": "S3SYNC_MAX_ATTEMPTS", "value": 3}]}, "/extraEnv/0/value"),
