@@ -82,6 +82,15 @@ def test_an_operators_pachd_address_makes_the_publish_atomic() -> None:
     assert not any(flag.startswith("--staging-branch=") for flag in container(render(SAMPLE).output)["args"])
 
 
+def test_what_the_operator_may_allow_is_rendered_and_a_plain_job_where_that_runs_it() -> None:
+    result = render(sync(runner="Job", source={"hostPath": {"path": "/data"}}))
+    assert result.exit_code == 0, result.output
+    shown = yaml.safe_load(result.output)
+    assert (shown["apiVersion"], shown["kind"]) == ("batch/v1", "Job")
+    volumes = shown["spec"]["template"]["spec"]["volumes"]
+    assert [volume["hostPath"]["path"] for volume in volumes if "hostPath" in volume] == ["/data"]
+
+
 def test_several_syncs_are_several_documents(tmp_path: Path) -> None:
     (tmp_path / "two.yaml").write_text(yaml.safe_dump_all([SAMPLE, SAMPLE | {"metadata": {"name": "other"}}]))
     shown = CliRunner().invoke(app, ["render", "-f", str(tmp_path)]).output

@@ -82,6 +82,11 @@ def test_what_the_operators_settings_decide_is_a_warning_until_they_are_told(spe
     assert problems(raw, address="grpc://pachd:30650") == []
 
 
+def test_a_directory_of_the_node_is_a_warning_since_the_operator_allows_none_of_itself() -> None:
+    spec = {"repo": "r", "source": {"hostPath": {"path": "/data"}}}
+    assert problems(GOOD | {"spec": spec}, address="") == [("spec.source.hostPath", "warning")]
+
+
 @pytest.mark.parametrize(
     ("trigger", "field"),
     [

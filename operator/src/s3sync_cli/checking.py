@@ -164,11 +164,13 @@ def _in_operation(document: Document, address: str | None) -> Iterator[Problem]:
     spec = parse_spec(_whole_numbers(document.raw["spec"]))
     if wrong := schedule_problem(spec.trigger):
         yield _problem(wrong, "error")
-    # Which of the nodes' directories the operator allows is not known here.
     operator = Settings(default_pachd_address=address or "", allow_host_path=("/",))
     if wrong := spec_problem(spec, operator):
         mended = address is None and spec_problem(spec, replace(operator, default_pachd_address=SOME_PACHD)) is None
         yield _problem(wrong, "warning" if mended else "error")
+    # Which of the nodes' directories the operator allows is not known here; of itself, it allows none.
+    elif wrong := spec_problem(spec, replace(operator, allow_host_path=())):
+        yield _problem(wrong, "warning")
 
 
 def _problem(said: str, severity: Severity) -> Problem:

@@ -103,8 +103,8 @@ def syncs_in(filenames: tuple[str, ...]) -> list[Document]:
 def valid_sync(document: Document, namespace: str, pachd_address: str, uid: str = NO_UID) -> tuple[Sync, Spec]:
     """Return a sync with its spec; raises CliError with what is wrong where it is not valid."""
     verdict = check(document, pachd_address)
-    if verdict.problems:
-        first, *more = verdict.problems
+    if not verdict.valid(strict=False):
+        first, *more = [problem for problem in verdict.problems if problem.severity == "error"]
         others = f" (and {len(more)} more; see s3sync validate)" if more else ""
         raise CliError(f"{document.file}:{first.line}: {verdict.name}: {first.field}: {first.message}{others}")
     sync = sync_of(document, namespace, uid)
