@@ -1,6 +1,7 @@
 """kstatus' rules for a custom resource, by which Flux, kpt, Config Sync and others tell how an object stands.
 
-They are those of sigs.k8s.io/cli-utils, pkg/kstatus/status (generic.go, status.go), in the same order.
+They are those of sigs.k8s.io/cli-utils, pkg/kstatus/status, and of fluxcd/cli-utils v1.2.2, in the same order:
+checkGenericProperties and checkGeneration in generic.go, then checkReadyCondition in status.go.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ Raw = Mapping[str, Any]
 
 
 def kstatus(raw: Raw) -> Verdict:
-    """Return how an object stands; Ready has no say, and an object without any of these conditions is Current."""
+    """Return how an object stands; one without any of these conditions is Current."""
     if raw["metadata"].get("deletionTimestamp"):
         return "Terminating"
     status = raw.get("status") or {}
@@ -22,7 +23,8 @@ def kstatus(raw: Raw) -> Verdict:
             return "InProgress"
         if condition["type"] == "Stalled" and condition["status"] == "True":
             return "Failed"
-    return "Current"
+    ready = next((item["status"] for item in status.get("conditions") or () if item["type"] == "Ready"), "True")
+    return "Current" if ready == "True" else "InProgress"
 
 
 def breaches(raw: Raw) -> list[str]:

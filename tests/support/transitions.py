@@ -29,13 +29,22 @@ SETTINGS = Settings(max_attempts=2, start_deadline=600)
 
 @dataclass(frozen=True)
 class Step:
-    """A sync after something happened, how kstatus must see it, and whether it is suspended in peoples' eyes."""
+    """A sync after something happened, and how kstatus must see it.
+
+    kstatus knows of no suspension, and waits for what is held back before it has succeeded; `suspended` is for those
+    who know better.
+    """
 
     way: str
     happened: str
     raw: dict[str, Any]
     verdict: Verdict
     suspended: bool = False
+
+    @property
+    def knowing_suspension(self) -> Verdict:
+        """How somebody must see it who does not wait for what is suspended."""
+        return "Current" if self.suspended else self.verdict
 
     def __str__(self) -> str:
         return f"{self.way}: {self.happened}"
@@ -226,7 +235,7 @@ async def _scheduled(way: Way) -> None:
 
 async def _suspended_from_the_start(way: Way) -> None:
     way.take("it is made", "InProgress")
-    await way.look("the operator holds it back", "Current", suspended=True)
+    await way.look("the operator holds it back", "InProgress", suspended=True)
     way.change("it is resumed", "InProgress", suspend=False)
     await way.look("its TFJob is made", "InProgress")
 
@@ -244,7 +253,7 @@ async def _suspended_later(way: Way) -> None:
     way.change("it is suspended between two attempts", "InProgress", suspend=True)
     await way.look("the next attempt is held back", "Current", suspended=True)
     way.change("another path is asked for", "InProgress", inputPath="other")
-    await way.look("the new spec's run is held back", "Current", suspended=True)
+    await way.look("the new spec's run is held back", "InProgress", suspended=True)
 
 
 async def _suspended_while_it_runs(way: Way) -> None:
@@ -253,7 +262,7 @@ async def _suspended_while_it_runs(way: Way) -> None:
     way.pod("Running", objects.RUNNING)
     await way.look("its pod runs on", "InProgress")
     way.ends("endpoint-unreachable")
-    await way.look("an attempt fails, and no other begins", "Current", suspended=True)
+    await way.look("an attempt fails, and no other begins", "InProgress", suspended=True)
 
 
 async def _suspended_after_it_failed(way: Way) -> None:
