@@ -30,6 +30,7 @@ ORDER = (
     "test_pods",
     "test_customised",
     "test_atomic",
+    "test_deletion",
     "test_failures",
     "test_runs",
     "test_timing",

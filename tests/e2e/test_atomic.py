@@ -18,6 +18,7 @@ def atomic(syncs: OwnSyncs, target: Target) -> OwnSyncs:
     return syncs
 
 
+@pytest.mark.fields("spec.pachdAddress", "spec.client", "spec.workers")
 @pytest.mark.parametrize("client", ["file_io", "minio", "pfs"])
 def test_two_workers_make_one_commit(atomic: OwnSyncs, target: Target, s3: Any, client: str) -> None:
     name = atomic.apply(pachdAddress=target.pachd_address, client=client, workers=2)

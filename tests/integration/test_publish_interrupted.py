@@ -15,7 +15,7 @@ import pytest
 from pachyderm_standin.process import StandinProcess
 from s3sync_operator import publisher
 from s3sync_operator.access import Target
-from s3sync_operator.api import Phase, Reason, Sync
+from s3sync_operator.api import ANNOTATION_RUN_REQUESTED, Phase, Reason, Sync
 from s3sync_operator.collector import Collector
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.opening import open_sync
@@ -198,6 +198,27 @@ async def test_a_target_that_moved_is_compared_anew(
     assert (place.cluster.status.phase, place.cluster.status.attempt) == (Phase.SUCCEEDED, 2)
     assert place.files() == AFTER
     assert [info.description[:6] for info in place.history()] == ["s3sync", "somebo"]
+
+
+async def test_a_re_run_makes_no_commit_where_nothing_has_changed_and_one_where_something_has(
+    place: Place, gateway: S3Gateway, grpc_pachd: GrpcPachd, tmp_path: Path
+) -> None:
+    reconciler = Reconciler(place.cluster, gateway, grpc_pachd, SETTINGS, place.clock)
+    metadata = place.cluster.raw["metadata"]
+    seen = []
+    for request in ("", "again", "and again", "and once more"):
+        metadata["annotations"] = {ANNOTATION_RUN_REQUESTED: request}
+        if request == "and again":
+            plant(tmp_path, "tree", {"new/one.txt": b"changed"})
+        for _ in range(LOOKS):
+            await reconciler.reconcile(KEY)
+            await place.cluster.run_jobs()
+            if place.cluster.status.finished and place.cluster.status.last_handled_run_request == (request or None):
+                break
+        seen.append((place.cluster.status.conditions[0].reason, len(place.history()), place.cluster.status.attempt))
+    assert seen == [("Verified", 1, 1), ("Unchanged", 1, 1), ("Verified", 2, 1), ("Unchanged", 2, 1)]
+    assert place.cluster.status.commit == place.history()[0].commit.id
+    assert place.files() == AFTER | {"/data/new/one.txt": b"changed"}
 
 
 async def test_commits_of_others_beside_the_destination_cost_no_attempt(
