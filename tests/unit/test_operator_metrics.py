@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prometheus_client import generate_latest
 
 from s3sync_operator.api import Condition, ConditionType, Phase, Reason, Status
@@ -177,6 +178,7 @@ def test_every_reason_has_a_series_before_it_first_happens() -> None:
         ("GET", "/api/v1/pods", True, ("watch", "pods")),
         ("GET", "/api/v1/namespaces", False, ("list", "namespaces")),
         ("GET", "/api/v1/namespaces/a", False, ("get", "namespaces")),
+        ("POST", "/apis/batch/v1/namespaces/a/jobs", False, ("create", "jobs")),
         ("GET", "/api/v1/namespaces/a/configmaps/b", False, ("get", "other")),
         ("GET", "/apis/kubeflow.org/v1", False, ("get", "discovery")),
         ("GET", "/apis", False, ("get", "discovery")),
@@ -187,6 +189,22 @@ def test_a_request_is_counted_by_verb_and_resource_in_rbacs_words(
     method: str, path: str, watch: bool, found: tuple[str, str]
 ) -> None:
     assert api_request(method, path, watch=watch) == ApiRequest(*found)
+
+
+def test_every_resource_of_the_operators_role_is_counted_under_its_name() -> None:
+    objects = yaml.safe_load_all((Path(__file__).parents[2] / "deploy/base/rbac.yaml").read_text())
+    (role,) = [item for item in objects if item["kind"] == "ClusterRole"]
+    asked_for = {name for rule in role["rules"] for name in rule["resources"]} - NEVER_ASKED_FOR
+    path = "/apis/a/b/namespaces/c"
+    named = {
+        api_request("GET", f"{path}/{kind}/d/{part}".rstrip("/")).resource
+        for kind, _, part in (name.partition("/") for name in asked_for)
+    }
+    assert named == asked_for
+
+
+NEVER_ASKED_FOR = {"pachydermsyncs/finalizers"}
+"""The right to set owner references is held, and never used by a request of its own."""
 
 
 def test_requests_without_an_answer_are_counted_too() -> None:

@@ -16,7 +16,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.config.config_exception import ConfigException
 
 from s3sync_operator.api import FINALIZER, GROUP, KIND, PLURAL, VERSION, Reason, Runner, Status, Sync, parse_sync
-from s3sync_operator.desired import LABEL_SYNC, LABEL_UID, sync_hash
+from s3sync_operator.desired import CONTAINER, LABEL_SYNC, LABEL_UID, sync_hash
 from s3sync_operator.errors import ConflictError, NoClusterError, PermanentSyncError, TemporarySyncError
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.runners import JobKind, kind_of_object
@@ -171,9 +171,14 @@ class KubernetesCluster:
         try:
             # Read as bytes: what an image prints need not be UTF-8.
             answer = await self._core.read_namespaced_pod_log_without_preload_content(
-                pod, namespace, tail_lines=LOG_LINES, limit_bytes=LOG_BYTES, _request_timeout=self._timeout
+                pod,
+                namespace,
+                container=CONTAINER,
+                tail_lines=LOG_LINES,
+                limit_bytes=LOG_BYTES,
+                _request_timeout=self._timeout,
             )
-            data = await answer.read() if answer.status == 200 else b""
+            data = await _read(answer)
         except (ApiException, aiohttp.ClientError, TimeoutError) as error:
             logger.info("the log of pod %s/%s cannot be read: %s", namespace, pod, _short(error))
             return ""
@@ -293,6 +298,14 @@ class KubernetesCluster:
             "reportingController": CONTROLLER,
             "reportingInstance": self._instance,
         }
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    """Return what an answer holds; of one that is not read ahead, the client takes no status for an error."""
+    data = await answer.read()
+    if answer.status >= 400:
+        raise ApiException(status=answer.status, reason=data.decode(errors="replace"))
+    return data
 
 
 def _of(sync: Sync) -> str:

@@ -437,6 +437,7 @@ _RESOURCES = frozenset(
     {
         "customresourcedefinitions",
         "events",
+        "jobs",
         "namespaces",
         "pachydermsyncs",
         "pachydermsyncs/status",
