@@ -15,6 +15,7 @@ def test_a_flag_wins_over_its_variable() -> None:
 def test_no_limit_of_runs_at_once_is_a_limit_of_zero() -> None:
     assert read_settings(["--max-concurrent-runs=0"], {}).max_concurrent_runs == 0
     assert read_settings([], {"S3SYNC_MAX_CONCURRENT_RUNS_PER_ENDPOINT": "3"}).max_concurrent_runs_per_endpoint == 3
+    assert read_settings(["--metrics-syncs=0"], {}).metrics_syncs == 0
 
 
 def test_namespaces_are_separated_by_commas() -> None:

@@ -92,7 +92,11 @@ class Settings:
         default="0.0.0.0:8081", metadata={"help": "host:port of /metrics, for Prometheus; empty serves none"}
     )
     metrics_syncs: int = field(
-        default=1000, metadata={"help": "syncs that /metrics shows by name, most; beyond it they are only counted"}
+        default=1000,
+        metadata={
+            "help": "syncs that /metrics shows by name, most; others are but counted; 0 names none",
+            "least": 0,
+        },
     )
     log_format: str = field(default="plain", metadata={"help": "plain, full or json"})
     log_level: str = field(default="info", metadata={"help": "debug, info, warning or error"})
