@@ -50,3 +50,31 @@ async def test_the_log_is_the_jobs_though_a_mesh_has_put_a_container_of_its_own_
     installed.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(pod))
     assert await KubernetesCluster(api, timeout=30).pod_log(namespace, "meshed") == ""
     assert "cannot be read" not in caplog.text
+
+
+async def test_events_are_read_that_tell_their_time_in_the_way_of_kubernetes_own_controllers(
+    installed: LocalCluster, namespace: str, api: client.ApiClient
+) -> None:
+    def event(name: str, kind: str, moment: str, message: str) -> dict[str, object]:
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": namespace},
+            "involvedObject": {"kind": "Job", "name": "a-job", "namespace": namespace, "uid": "uid-of-a-job"},
+            "type": kind,
+            "reason": "FailedCreate",
+            "message": message,
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
+            "source": {"component": "job-controller"},
+        }
+
+    made = (
+        event("first", "Warning", "2026-11-24T12:00:00Z", "exceeded quota"),
+        event("second", "Warning", "2026-11-24T12:00:05Z", 'serviceaccount "nobody" not found'),
+        event("third", "Normal", "2026-11-24T12:00:09Z", "all is well"),
+    )
+    installed.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(made))
+    cluster = KubernetesCluster(api, timeout=30)
+    assert await cluster.warnings(namespace, "uid-of-a-job") == 'FailedCreate: serviceaccount "nobody" not found'
+    assert await cluster.warnings(namespace, "uid-of-another") == ""

@@ -35,33 +35,46 @@ OF_OTHER_SYNCS = {
 ASKED_BY_ADMISSION = {("update", "sync.pachyderm.io", "pachydermsyncs/finalizers")}
 
 
-def in_the_way(syncs: Syncs, sync: str) -> str:
-    """Create a TFJob that is nobody's by the name that the sync's first run will give its own."""
+def in_the_way(syncs: Syncs, sync: str, kind: str = "TFJob") -> str:
+    """Create a job that is nobody's by the name that the sync's first run will give its own."""
     parsed = parse_sync(syncs.get(sync))
     assert parsed.spec
     name = run_name(parsed, current_run(parsed, parsed.spec, utc_now()))
     container = {"name": "tensorflow", "image": "registry.invalid/nobody/nothing:1"}
-    worker = {"replicas": 1, "restartPolicy": "Never", "template": {"spec": {"containers": [container]}}}
-    job = {
-        "apiVersion": "kubeflow.org/v1",
-        "kind": "TFJob",
-        "metadata": {"name": name},
-        "spec": {"tfReplicaSpecs": {"Worker": worker}},
-    }
+    template = {"spec": {"containers": [container], "restartPolicy": "Never"}}
+    worker = {"replicas": 1, "restartPolicy": "Never", "template": template}
+    version, spec = {
+        "TFJob": ("kubeflow.org/v1", {"tfReplicaSpecs": {"Worker": worker}}),
+        "Job": ("batch/v1", {"template": template, "suspend": True}),
+    }[kind]
+    job = {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
     syncs.kubectl("create", "-f", "-", stdin=yaml.safe_dump(job))
     return name
 
 
+def wait_for_event(syncs: Syncs, name: str, reason: str) -> None:
+    """Wait for what the status tells for a moment only: the next attempt's job has another name."""
+    syncs.wait_for(name, lambda _: reason in syncs.events(name), f"told {reason}")
+
+
 def lead_a_whole_life(syncs: Syncs, operator: OperatorProcess, standin: StandinProcess) -> None:
-    """Have the operator do all that it ever does: succeed, fail, retry, run a changed spec, meet a TFJob in its way,
-    read a Secret, and see a sync deleted."""
+    """Have the operator do all that it ever does: succeed, fail, retry, run a changed spec, meet a job in its way, read
+    a Secret, ask why no pod is made, and see a sync deleted that it is to clean up after."""
     syncs.kubectl("create", "secret", "generic", "keys", "--from-literal=token=a-token")
     blocked = syncs.apply()
     foreign = in_the_way(syncs, blocked)
+    plain = syncs.apply(runner="Job")
+    other = in_the_way(syncs, plain, "Job")
     operator.start()
-    syncs.wait_reason(blocked, "NameConflict")
+    for name in (blocked, plain):
+        wait_for_event(syncs, name, "NameConflict")
     syncs.kubectl("delete", "tfjob", foreign)
+    syncs.kubectl("delete", "job", other)
     syncs.wait_ready(blocked)
+    syncs.wait_ready(plain)
+    # Nothing but an Event tells that a pod is not made since its account is missing.
+    syncs.apply(plain, runner="Job", podTemplate={"serviceAccountName": "nobody"})
+    syncs.wait_for(plain, lambda status: '"nobody" not found' in str(status.get("conditions")), "told the reason")
 
     good = syncs.apply(secretRef={"name": "keys"})
     syncs.wait_ready(good)
@@ -73,6 +86,10 @@ def lead_a_whole_life(syncs: Syncs, operator: OperatorProcess, standin: StandinP
     syncs.wait_phase(retried, "Retrying")
     standin.clear_faults()
     assert syncs.wait_ready(retried)["attempt"] > 1
+
+    owned = syncs.apply(pachdAddress=standin.pachd_address, client="pfs", deletionPolicy="DeleteRepo")
+    syncs.wait_ready(owned)
+    syncs.kubectl("delete", "ps3", owned, "--timeout=60s", timeout=90)
 
     job = syncs.get(good)["status"]["tfJobName"]
     syncs.kubectl("delete", "ps3", good)
@@ -88,7 +105,10 @@ def test_all_that_it_does_is_granted_and_all_that_is_granted_is_done(
     namespaces = "" if served == "all namespaces" else syncs.namespace
     log = tmp_path / "log"
     operator = OperatorProcess(installed, log, **QUICK, namespaces=namespaces)
-    lead_a_whole_life(syncs, operator, standin)
+    try:
+        lead_a_whole_life(syncs, operator, standin)
+    finally:
+        operator.stop()
     rules = json.loads(installed.kubectl("get", "clusterrole", "s3sync-operator", "-o", "json"))["rules"]
     if namespaces:
         rules = [rule for rule in rules if rule["resources"] != ["customresourcedefinitions"]]

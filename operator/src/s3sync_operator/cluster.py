@@ -224,16 +224,19 @@ class KubernetesCluster:
         """Return reason and note of the latest Event of type Warning about an object, or nothing where there is none or
         none can be had: Events explain, and decide nothing."""
         try:
-            found = await self._events.list_namespaced_event(
+            # Read as JSON: the client's model refuses Events without an eventTime, as Kubernetes' own controllers and
+            # the kubelet make them.
+            answer = await self._events.list_namespaced_event_without_preload_content(
                 namespace,
                 field_selector=f"regarding.uid={uid},type=Warning",
                 limit=EVENTS,
                 _request_timeout=self._timeout,
             )
-        except (ApiException, aiohttp.ClientError, TimeoutError) as error:
+            found = json.loads(await answer.read()) if answer.status == 200 else {}
+        except (ApiException, aiohttp.ClientError, TimeoutError, ValueError) as error:
             logger.info("the Events of %s in %s cannot be read: %s", uid, namespace, _short(error))
             return ""
-        return latest_note(self._api.sanitize_for_serialization(found)["items"] or ())
+        return latest_note(found.get("items") or ())
 
     async def write_status(self, sync: Sync, status: Status) -> bool:
         """Replace a sync's status in one request and tell whether the sync was still there.
