@@ -67,8 +67,9 @@ class Target:
     """Where the tests run. `endpoint` is the S3 gateway as pods reach it, `endpoint_here` as this process does;
     `pachd_address` is Pachyderm's gRPC API as pods reach it, empty where there is none to be used.
 
-    `node` and `control` (faults on demand) are there only where cluster and Pachyderm are ours. `suffix` keeps names in
-    a Pachyderm that others use apart from theirs.
+    `node`, `control` (faults on demand) and `host_folder`, a directory of the node that the operator lets syncs mount,
+    are there only where cluster and Pachyderm are ours. `suffix` keeps names in a Pachyderm that others use apart from
+    theirs.
     """
 
     cluster: Cluster
@@ -83,6 +84,7 @@ class Target:
     suffix: str = ""
     node: RealCluster | None = None
     control: Control | None = None
+    host_folder: Path | None = None
 
     def s3(self) -> Any:
         """Return a plain S3 client of the gateway."""
@@ -157,6 +159,7 @@ def own_target(state: Path, progress: Progress) -> Iterator[Target]:
             pachd_address=f"grpc://pachd.pachyderm:{GRPC_PORT}",
             node=cluster,
             control=RemoteControl(f"http://{host}:{CONTROL_PORT}"),
+            host_folder=state.parent / "node",
         )
 
 
@@ -164,6 +167,8 @@ def install_operator(target: Target, folder: Path, *, overlay: str = "", tag: st
     """Apply the overlay with the target's images and gateway, and wait until the operator is rolled out."""
     name, _, given_tag = target.operator_image.rpartition(":")
     environment = {"S3SYNC_JOB_IMAGE": target.job_image, "S3SYNC_DEFAULT_ENDPOINT": target.endpoint}
+    if target.host_folder:
+        environment["S3SYNC_ALLOW_HOST_PATH"] = str(target.host_folder)
     patch = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -30,6 +30,7 @@ def kubeflow(operator: Path, syncs_in: Callable[[str], OwnSyncs]) -> OwnSyncs:
     return syncs_in("kubeflow")
 
 
+@pytest.mark.fields("spec.repo", "spec.branch", "spec.inputPath")
 def test_the_seeds_steps_lead_from_nothing_to_two_books_in_the_repo(
     kubeflow: OwnSyncs, target: Target, s3: Any
 ) -> None:
