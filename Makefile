@@ -32,6 +32,7 @@ generate: .venv/.synced ## Write everything that is generated: the CRD, install.
 	$(BIN)/python -m s3sync_operator.crd > $(CRD)
 	$(BIN)/python -m s3sync_operator.troubleshooting > $(REASONS)
 	$(BIN)/python -m s3sync_local.manifests
+	$(BIN)/python -m tests.support.fields
 	$(BIN)/ruff format -q $(SOURCES)
 
 verify: .venv/.synced ## Lint, types, architecture; fail if anything generated is not as committed.
@@ -45,6 +46,7 @@ verify: .venv/.synced ## Lint, types, architecture; fail if anything generated i
 	$(BIN)/python -m s3sync_operator.troubleshooting | diff -u $(REASONS) - \
 		|| { echo "$(REASONS) is not as generated: run 'make generate' and commit" >&2; exit 1; }
 	$(BIN)/python -m s3sync_local.manifests --check
+	$(BIN)/python -m tests.support.fields --check
 	"$$($(PYTHON) deploy/local/bootstrap_uv.py)" lock --check
 
 test: .venv/.synced ## All tests but e2e: unit, job, contract, integration on a real API server.

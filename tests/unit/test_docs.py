@@ -3,7 +3,6 @@
 import re
 import shlex
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import yaml
@@ -11,8 +10,8 @@ import yaml
 from s3sync_cli.app import COMMANDS
 from s3sync_operator import api
 from s3sync_operator.desired import ANNOTATION_ATTEMPT, ANNOTATION_SYNC, LABEL_SYNC, LABEL_UID
-from s3sync_operator.models import Model
 from tests.support.documents import PAGES, ROOT, blocks, commands, read_page
+from tests.support.fields import fields
 from tests.unit.test_cli_app import command
 
 SPEC = ROOT / "docs/spec.md"
@@ -36,34 +35,23 @@ def test_each_link_within_the_project_leads_to_a_file_and_a_heading(path: Path) 
     assert lost == []
 
 
-def fields(model: type[Model] = api.Spec, path: str = "spec") -> set[str]:
-    """Return each field of the project's own models, as its path; Kubernetes' own types are of one field."""
-    found: set[str] = set()
-    for item in model.model_fields.values():
-        found.add(f"{path}.{item.alias}")
-        for kind in (item.annotation, *get_args(item.annotation)):
-            if isinstance(kind, type) and issubclass(kind, Model):
-                found |= fields(kind, f"{path}.{item.alias}")
-    return found
-
-
 def test_each_field_of_the_spec_has_its_section_and_each_section_its_field() -> None:
     sections = [text for _, text in read_page(SPEC).headings if text.startswith("spec.")]
-    assert sorted(sections) == sorted(fields())
+    assert sorted(sections) == sorted(field.path for field in fields())
 
 
-@pytest.mark.parametrize("section", sorted(fields()))
+@pytest.mark.parametrize("section", sorted(field.path for field in fields()))
 def test_each_section_of_a_field_shows_an_example_of_it(section: str) -> None:
     examples = [block.text for block in read_page(SPEC).blocks if block.heading == section and block.kind == "yaml"]
     leaf = section.rpartition(".")[2]
-    groups = {path.rpartition(".")[0] for path in fields()}
+    groups = {field.path for field in fields() if field.group}
     assert section in groups or any(f"{leaf}:" in text for text in examples)
 
 
-@pytest.mark.parametrize("section", sorted(fields()))
+@pytest.mark.parametrize("section", sorted(field.path for field in fields()))
 def test_each_section_of_a_field_says_how_it_is_seen_or_leads_to_where_it_is(section: str) -> None:
     text = SPEC.read_text().split(f"\n### {section}\n")[1].split("\n### ")[0]
-    leaf = section not in {path.rpartition(".")[0] for path in fields()}
+    leaf = section not in {field.path for field in fields() if field.group}
     assert "```console\n$ " in text or "](tasks/" in text or not leaf
 
 
