@@ -12,7 +12,7 @@ from s3sync_local.cluster import LocalCluster
 from s3sync_local.errors import KubectlError
 from s3sync_operator.api import Spec
 from s3sync_operator.crd import PRINTER_COLUMNS, crd
-from s3sync_operator.rules import PRUNE_IS_ATOMIC
+from s3sync_operator.rules import PRUNE_IS_ATOMIC, SOURCE_HIDES_NOTHING
 from tests.support.objects import sync_object
 
 NAMESPACE = "crd-rules"
@@ -180,10 +180,21 @@ def test_pruning_goes_with_an_atomic_publish_alone(api: LocalCluster) -> None:
     assert PRUNE_IS_ATOMIC.message in str(refusal.value)
 
 
+@pytest.mark.parametrize(("accepted", "refused"), [("/data", "/etc/s3sync"), ("tmp/in", "tmp"), ("a", "a:b")])
+def test_a_source_is_not_mounted_over_what_a_container_needs(api: LocalCluster, accepted: str, refused: str) -> None:
+    spec: dict[str, Any] = {"repo": "r", "source": {"configMap": {"name": "c"}}}
+    api.kubectl("apply", "--dry-run=server", "-f", "-", stdin=manifest(spec | {"inputPath": accepted}))
+    api.kubectl("apply", "--dry-run=server", "-f", "-", stdin=manifest({"repo": "r", "inputPath": refused}))
+    with pytest.raises(KubectlError) as refusal:
+        api.kubectl("apply", "--dry-run=server", "-f", "-", stdin=manifest(spec | {"inputPath": refused}))
+    assert "spec.inputPath: Invalid value" in str(refusal.value)
+    assert SOURCE_HIDES_NOTHING.message in str(refusal.value)
+
+
 def test_every_rule_of_the_definition_is_among_the_cases() -> None:
     schema = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     said = [case[3] for case in CASES] + [f"{case[0]} cannot change" for case in IMMUTABLE]
-    said.append(PRUNE_IS_ATOMIC.message)
+    said += [PRUNE_IS_ATOMIC.message, SOURCE_HIDES_NOTHING.message]
     untested = [message for message in rule_messages(schema) if not any(part in message for part in said)]
     assert untested == []
 

@@ -50,7 +50,7 @@ def test_what_is_rendered_is_what_the_operator_would_apply(case: Path) -> None:
     flags = ["--secret-keys", "token" if "token" in keys else "key-pair"]
     result = render(resource, *flags)
     assert result.exit_code == 0, result.output
-    assert yaml.safe_load(result.output) == yaml.safe_load((case / "tfjob.yaml").read_text())
+    assert yaml.safe_load(result.output) == yaml.safe_load(next(case.glob("*job.yaml")).read_text())
 
 
 def test_the_same_file_gives_the_same_bytes() -> None:

@@ -1,4 +1,4 @@
-"""Golden cases: a resource and what was seen in the cluster, and the TFJob and the status that follow from them.
+"""Golden cases: a resource and what was seen in the cluster, and the TFJob or Job and the status that follow from them.
 
 `UPDATE_GOLDEN=1 make unit` writes what the code says now; read the difference before you commit it.
 """
@@ -52,8 +52,9 @@ def case(request: pytest.FixtureRequest) -> Path:
     return path
 
 
-def test_a_resource_gives_its_tfjob(case: Path) -> None:
-    hold_to(case / "tfjob.yaml", rendered(case))
+def test_a_resource_gives_its_job(case: Path) -> None:
+    job = rendered(case)
+    hold_to(case / f"{job['kind'].lower()}.yaml", job)
 
 
 def test_what_was_seen_gives_the_status(case: Path) -> None:
@@ -61,18 +62,27 @@ def test_what_was_seen_gives_the_status(case: Path) -> None:
     assert sync.spec
     seen, run = load(case / "cluster.yaml"), current_run(sync, sync.spec, NOW)
     name = run_name(sync, run)
-    job = seen["tfjob"]
+    job = seen["job"]
     if job is not None:
         metadata = {"name": name, "creationTimestamp": "2026-11-24T12:00:00Z"}
-        job = job | {"metadata": metadata, "spec": rendered(case)["spec"]}
+        job = as_stored(job, rendered(case)) | {"metadata": metadata}
     created = {"creationTimestamp": "2026-11-24T12:00:01Z"}
     pods = [pod | {"metadata": {"name": f"{name}-worker-{index}", **created}} for index, pod in enumerate(seen["pods"])]
     for pod in pods:
         fill_in_report(pod)
     logs = {pod["metadata"]["name"]: seen.get("log", "") for pod in pods}
-    observation = observe(job, pods, logs)
+    warnings = {pods[int(index)]["metadata"]["name"]: text for index, text in seen.get("warnings", {}).items()}
+    observation = observe(job, pods, logs, warnings=warnings)
     status = status_after(sync, sync.spec, run, judge(observation, NOW, Settings()), observation, NOW, Settings())
     hold_to(case / "status.yaml", status.model_dump(by_alias=True, mode="json", exclude_none=True))
+
+
+def as_stored(seen: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """The object as it was made; `suspend` stands for what Kueue has written into its spec since."""
+    spec = dict(wanted["spec"])
+    if seen.get("suspend") and wanted["kind"] == "TFJob":
+        spec["runPolicy"] = spec["runPolicy"] | {"suspend": True}
+    return {"kind": wanted["kind"], "spec": spec, "status": seen["status"]}
 
 
 def fill_in_report(pod: dict[str, Any]) -> None:

@@ -160,6 +160,27 @@ def test_a_tf_config_that_names_no_worker_is_refused(config: str) -> None:
         parse_worker({"TF_CONFIG": config})
 
 
+def test_the_index_of_a_job_tells_the_place_among_its_workers() -> None:
+    assert parse_worker({"JOB_COMPLETION_INDEX": "2", "S3SYNC_WORKERS": "3"}) == Worker(2, 3)
+    assert parse_worker({"JOB_COMPLETION_INDEX": "0"}) == SOLE_WORKER
+    assert parse_worker({"S3SYNC_WORKERS": "3"}) == SOLE_WORKER, "outside of a Job there is one process"
+
+
+@pytest.mark.parametrize(
+    ("index", "count", "named"),
+    [
+        ("3", "3", "S3SYNC_WORKERS"),
+        ("1", "", "S3SYNC_WORKERS"),
+        ("-1", "3", "JOB_COMPLETION_INDEX"),
+        ("x", "3", "JOB_COMPLETION_INDEX"),
+        ("0", "none", "S3SYNC_WORKERS"),
+    ],
+)
+def test_an_index_that_is_not_among_the_workers_is_refused(index: str, count: str, named: str) -> None:
+    with pytest.raises(SyncError, match=named):
+        parse_worker({"JOB_COMPLETION_INDEX": index, "S3SYNC_WORKERS": count})
+
+
 @given(st.integers(0, MAX_SINGLE_PUT - 1), st.integers(1, 128))
 @settings(deadline=None)
 def test_a_file_goes_in_one_put_wherever_memory_allows(largest: int, threads: int) -> None:

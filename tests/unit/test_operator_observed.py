@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from s3sync_operator.observed import log_tail, observe, without_texts
+from s3sync_operator.observed import job_seen, log_tail, observe, unexplained, without_texts
 from s3sync_operator.report import find_report, without_report
-from tests.support.objects import pod_object, terminated, tfjob_object
+from tests.support.objects import RUNNING, pod_object, terminated, tfjob_object, waiting
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "report"
 SAMPLES = sorted(path for path in GOLDEN.glob("*.json") if path.name != "schema.json")
@@ -93,3 +93,22 @@ def test_a_long_log_is_cut_at_whole_lines() -> None:
 def test_any_log_gives_a_tail_of_at_most_one_kibibyte_of_whole_characters(text: str) -> None:
     tail = log_tail(text.encode(errors="replace").decode())
     assert len(tail.encode()) <= 1024
+
+
+def test_what_waits_without_saying_why_is_asked_of_events() -> None:
+    creating = pod_object("job", state=waiting("ContainerCreating")) | {"spec": {"nodeName": "n"}}
+    pulling = pod_object("job", state=waiting("ImagePullBackOff")) | {"spec": {"nodeName": "n"}}
+    homeless = pod_object("job")
+    runs = pod_object("job", "Running", state=RUNNING) | {"spec": {"nodeName": "n"}}
+    job = tfjob_object("job", condition="Created")
+    assert unexplained(job, []) == [job]
+    assert unexplained(job, [creating, pulling, homeless, runs]) == [creating]
+    assert unexplained(job | {"spec": {"runPolicy": {"suspend": True}}}, []) == []
+    assert unexplained(tfjob_object("job", condition="Failed"), []) == []
+    assert unexplained(None, []) == []
+
+
+def test_a_resumed_job_has_waited_since_it_was_resumed() -> None:
+    job = tfjob_object("job") | {"status": {"startTime": "2026-11-24T15:00:00Z"}}
+    seen = job_seen(job)
+    assert (seen.created.hour, seen.started.hour if seen.started else None) == (12, 15)

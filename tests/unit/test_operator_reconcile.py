@@ -257,3 +257,45 @@ async def test_a_spec_that_a_newer_version_understands_is_run_though_an_older_on
     del cluster.raw["spec"]["fromTheFuture"]
     await reconcile(cluster)
     assert "create" in cluster.writes
+
+
+# --- Runners. ---
+
+
+async def test_a_sync_that_runs_as_a_job_needs_no_kubeflow_and_asks_for_none_once_it_runs() -> None:
+    cluster = MemoryCluster(runner="Job")
+    cluster.unknown = {"tfjobs"}
+    await reconcile(cluster)
+    assert (cluster.status.job_name, cluster.status.tf_job_name) == (job_name(cluster), None)
+    assert cluster.events[-1] == "JobCreated"
+    cluster.listed = []
+    await reconcile(cluster)
+    assert cluster.listed == ["jobs"]
+
+
+async def test_another_runner_ends_the_job_of_the_one_before_and_waits_for_its_pods() -> None:
+    cluster = await running()
+    before = cluster.jobs[0]["metadata"]["name"]
+    cluster.raw["spec"]["runner"] = "Job"
+    cluster.raw["metadata"]["generation"] = 2
+    await reconcile(cluster)
+    assert cluster.jobs == []
+    await reconcile(cluster)
+    assert cluster.jobs == [], f"the pod of {before} still runs"
+    cluster.pods = []
+    await reconcile(cluster)
+    assert [job["kind"] for job in cluster.jobs] == ["Job"]
+
+
+async def test_a_pod_that_waits_for_long_is_explained_by_its_events() -> None:
+    cluster = MemoryCluster()
+    await reconcile(cluster)
+    pod = objects.pod_object(job_name(cluster), state=objects.waiting("ContainerCreating"))
+    pod["metadata"]["creationTimestamp"] = NOON.isoformat()
+    cluster.pods = [pod | {"spec": {"nodeName": "n"}}]
+    cluster.notes = {"pod-uid": 'FailedMount: secret "s" not found'}
+    await reconcile(cluster, NOON + timedelta(seconds=2))
+    assert cluster.status.conditions[0].reason == Reason.PROGRESSING
+    await reconcile(cluster, NOON + timedelta(seconds=20))
+    assert cluster.status.conditions[0].reason == Reason.MOUNT_FAILED
+    assert 'secret "s" not found' in cluster.status.conditions[0].message

@@ -22,6 +22,11 @@ def test_namespaces_are_separated_by_commas() -> None:
     assert read_settings(["--namespaces", "a, b,"], {}).namespaces == ("a", "b")
 
 
+def test_directories_of_nodes_are_allowed_one_by_one_and_none_by_default() -> None:
+    assert read_settings([], {}).allow_host_path == ()
+    assert read_settings(["--allow-host-path=/data, /mnt/in"], {}).allow_host_path == ("/data", "/mnt/in")
+
+
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
@@ -41,6 +46,8 @@ def test_namespaces_are_separated_by_commas() -> None:
             {"S3SYNC_METRICS_ADDRESS": ":8081"},
             "--metrics-address (S3SYNC_METRICS_ADDRESS): ':8081' is not host:port",
         ),
+        ({"S3SYNC_ALLOW_HOST_PATH": "data"}, "--allow-host-path (S3SYNC_ALLOW_HOST_PATH): 'data' is not an absolute"),
+        ({"S3SYNC_ALLOW_HOST_PATH": "/a/.."}, "--allow-host-path (S3SYNC_ALLOW_HOST_PATH): '/a/..' is not an absolute"),
         ({"S3SYNC_HEALTH_ADDRESS": "8080"}, "--health-address (S3SYNC_HEALTH_ADDRESS): '8080' is not host:port"),
     ],
 )

@@ -11,6 +11,7 @@ from s3sync_operator.api import Phase, Reason, Status, Sync, parse_sync
 from s3sync_operator.desired import Run, run_name
 from s3sync_operator.durations import duration_text
 from s3sync_operator.observed import NOTHING, Observation, observe
+from s3sync_operator.runners import JOB, TFJOB, JobKind
 from s3sync_operator.runs import current_run
 from s3sync_operator.settings import Settings
 from s3sync_operator.status import Outcome, invalid_spec_status, judge, status_after
@@ -423,3 +424,63 @@ def test_a_status_tells_what_was_skipped_and_what_a_dry_run_would_delete() -> No
     assert status.dry_run
     assert (status.dry_run.delete, status.dry_run.count) == (("d0", "d1", "d2", "d3", "d4"), 9)
     assert (status.commit, status.manifest_digest) == ("c", "sha256:00")
+
+
+# --- What keeps a job from starting, and what it is called. ---
+
+
+def waits(warning: str = "", *, pods: bool = True, suspended: bool = False, runner: str = "TFJob") -> Observation:
+    """Return what is seen of a job whose pod, or itself where it has none, is told of by an Event."""
+    spec = {"suspend": suspended} if runner == "Job" else {"runPolicy": {"suspend": suspended}}
+    job = tfjob_object("job") | {"kind": runner, "spec": spec}
+    found = [pod(state=waiting("ContainerCreating"))] if pods else []
+    return observe(job, found, {}, warnings={"job-worker-0" if pods else "job": warning} if warning else {})
+
+
+MOUNT = 'FailedMount: configmap "c" not found'
+EXPLAINED: list[tuple[str, Observation, datetime, tuple[str, str]]] = [
+    ("a volume that cannot be mounted is told", waits(MOUNT), SOON, ("Starting", "MountFailed")),
+    ("and fails the attempt in the end", waits(MOUNT), LATE, ("Retryable", "MountFailed")),
+    ("any other Event is told too", waits("FailedCreatePodSandBox: no"), SOON, ("Starting", "PodNotStarted")),
+    ("a pod that is refused is told", waits("FailedCreate: no", pods=False), SOON, ("Starting", "PodNotCreated")),
+    ("and that too ends", waits("FailedCreate: no", pods=False), LATE, ("Retryable", "PodNotCreated")),
+    ("without an Event it is waited for", waits(), SOON, ("Starting", "Progressing")),
+    ("a suspended TFJob waits for as long as it takes", waits(suspended=True), LATE, ("Starting", "Queued")),
+    ("a suspended Job does too", waits(suspended=True, runner="Job", pods=False), LATE, ("Starting", "Queued")),
+]
+
+
+@pytest.mark.parametrize(
+    ("found", "now", "said"), [case[1:] for case in EXPLAINED], ids=[case[0] for case in EXPLAINED]
+)
+def test_what_keeps_a_job_from_starting_is_told(found: Observation, now: datetime, said: tuple[str, str]) -> None:
+    outcome = judge(found, now, SETTINGS)
+    assert (outcome.kind, outcome.reason) == said
+
+
+def test_the_pods_that_a_suspension_ends_have_not_failed() -> None:
+    found = observe(
+        tfjob_object("job") | {"spec": {"runPolicy": {"suspend": True}}},
+        [pod("Failed", state=terminated(143, report("endpoint-unreachable")))],
+        {},
+    )
+    assert judge(found, SOON, SETTINGS).reason == Reason.QUEUED
+
+
+def test_the_start_deadline_of_a_resumed_job_counts_from_then() -> None:
+    job = tfjob_object("job") | {"status": {"startTime": (LATE - timedelta(seconds=5)).isoformat()}}
+    assert judge(observe(job, [], {}), LATE, SETTINGS).kind == "Starting"
+
+
+@pytest.mark.parametrize(("made_as", "reason"), [(TFJOB, "TFJobDeleted"), (JOB, "JobDeleted")])
+def test_a_job_that_is_gone_is_called_what_it_was_made_as(made_as: JobKind, reason: str) -> None:
+    assert judge(observe(None, [], {}, made_as=made_as), SOON, SETTINGS).reason == reason
+
+
+def test_a_job_that_fails_without_a_pod_that_says_why_is_called_a_job() -> None:
+    job = tfjob_object("job") | {
+        "kind": "Job",
+        "status": {"conditions": [{"type": "Failed", "status": "True", "message": "Job has failed indexes"}]},
+    }
+    outcome = judge(observe(job, [], {}), SOON, SETTINGS)
+    assert (outcome.kind, outcome.reason, outcome.message) == ("Retryable", "JobFailed", "Job has failed indexes")

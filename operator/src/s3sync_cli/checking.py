@@ -12,13 +12,12 @@ from pydantic import ValidationError
 
 from s3sync_cli.documents import API_VERSION, Document, Path
 from s3sync_operator import rules
-from s3sync_operator.api import IMMUTABLE, KIND, Spec, admission_complaints, parse_spec
+from s3sync_operator.api import IMMUTABLE, KIND, NO_SUCH_FIELD, Spec, admission_complaints, parse_spec
 from s3sync_operator.schedule import schedule_problem
 from s3sync_operator.settings import Settings
 from s3sync_operator.staging import spec_problem
 
 Severity = Literal["error", "warning"]
-NO_SUCH_FIELD = "Extra inputs are not permitted"
 MISSING = "Field required"
 SOME_PACHD = "grpc://pachd:30650"
 _TOP_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")

@@ -5,7 +5,7 @@ Defaults stand in code, not in the schema: a default in the schema shows as drif
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, JsonValue, PlainSerializer, ValidationError, model_validator
 
 from s3sync_operator import rules
-from s3sync_operator.models import Model, Text
+from s3sync_operator.models import Model, Text, plain
 from s3sync_operator.pod_fields import PodTemplate, Source
 
 GROUP = "sync.pachyderm.io"
@@ -39,6 +39,10 @@ ANNOTATION_SKIP_CLEANUP = f"{GROUP}/skip-cleanup"
 MOST_SECONDS = 366 * 24 * 3600
 LOG_TAIL_BYTES = 1024
 FAILURES_IN_STATUS = 5
+
+
+NO_SUCH_FIELD = "Extra inputs are not permitted"
+"""What pydantic says of a field that a model does not have."""
 
 
 class InvalidSpecError(ValueError):
@@ -328,7 +332,8 @@ class Spec(Model):
     input_path: InputPath | None = Field(
         default=None,
         description="Directory in the job's container whose files are copied to the same path in the repo. "
-        f"A relative path starts at the image's working directory. '{DEFAULT_INPUT_PATH}' where absent.",
+        "A relative path starts at the image's working directory, and where there is a source, which is mounted there, "
+        f"at '/'. '{DEFAULT_INPUT_PATH}' where absent.",
     )
     secret_ref: SecretRef | None = Field(
         default=None, description="Credentials for the S3 gateway; needed where Pachyderm's auth is on."
@@ -785,10 +790,24 @@ def admission_complaints(raw: object) -> tuple[Complaint, ...]:
     It takes no "2" for a number and no "yes" for a boolean, which parse_spec would: what is stored has been admitted.
     """
     try:
-        Spec.model_validate_json(json.dumps(raw), strict=True, by_alias=True, by_name=False)
+        spec = Spec.model_validate_json(json.dumps(raw), strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
         return tuple(_complaint(item) for item in error.errors())
-    return ()
+    return tuple(Complaint(path, NO_SUCH_FIELD) for path in _passed_over(raw, plain(spec)))
+
+
+def _passed_over(raw: object, known: object, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Yield the paths that a model has taken by another name: Kubernetes' own also take those of their Python
+    attributes."""
+    if isinstance(raw, dict) and isinstance(known, dict):
+        for name, value in raw.items():
+            if name in known:
+                yield from _passed_over(value, known[name], (*above, name))
+            elif value is not None:
+                yield (*above, name)
+    elif isinstance(raw, list) and isinstance(known, list):
+        for index, (value, found) in enumerate(zip(raw, known, strict=True)):
+            yield from _passed_over(value, found, (*above, index))
 
 
 def _complaint(item: Any) -> Complaint:

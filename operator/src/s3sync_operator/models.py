@@ -16,7 +16,7 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
-def given(model: BaseModel) -> dict[str, Any]:
+def plain(model: BaseModel) -> dict[str, Any]:
     """Return what a model was given, as plain values under the names of YAML."""
     return model.model_dump(by_alias=True, exclude_none=True, mode="json")
 

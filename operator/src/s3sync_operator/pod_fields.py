@@ -12,7 +12,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from s3sync_operator import rules
-from s3sync_operator.models import Model, Text
+from s3sync_operator.models import Model, Text, plain
 
 QUANTITY = re.compile(r"[+-]?([0-9]+|[0-9]+\.[0-9]*|\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?")
 MOST_ENTRIES = 64
@@ -82,7 +82,7 @@ class PodTemplate(Model):
         default=None, description="Security context of the job's container, merged over the operator's."
     )
     env: Annotated[list[core.V1EnvVar], Field(max_length=MOST_ENTRIES)] | None = Field(
-        default=None, description="Environment variables of the job's container; those of the operator win."
+        default=None, description="Environment variables of the job's container; the operator's own are refused."
     )
     volumes: Annotated[list[core.V1Volume], Field(max_length=MOST_ENTRIES)] | None = Field(
         default=None, description="Volumes of the pods, besides the operator's own."
@@ -98,8 +98,8 @@ class _AnyVolume:
     def _check(self, value: dict[str, Any]) -> dict[str, Any]:
         if len(value) != 1:
             raise ValueError("must name exactly one kind of volume, as csi, nfs or image")
-        core.V1Volume.model_validate(value | {"name": "source"})
-        return value
+        found = plain(core.V1Volume.model_validate(value | {"name": "source"}))
+        return {kind: part for kind, part in found.items() if kind != "name"}
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._check, core_schema.dict_schema())
@@ -124,7 +124,8 @@ class Source(Model):
     )
 
     persistent_volume_claim: core.V1PersistentVolumeClaimVolumeSource | None = Field(
-        default=None, description="A claim in the sync's namespace."
+        default=None,
+        description="A claim in the sync's namespace; attached for reading alone, unless its readOnly is false.",
     )
     config_map: core.V1ConfigMapVolumeSource | None = Field(
         default=None, description="A ConfigMap in the sync's namespace; each key is a file."

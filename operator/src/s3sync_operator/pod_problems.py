@@ -6,7 +6,7 @@ from typing import Any
 
 from s3sync_operator import sources
 from s3sync_operator.api import GROUP, Spec
-from s3sync_operator.models import given
+from s3sync_operator.models import plain
 from s3sync_operator.pods import CERTIFICATES, OWN_VOLUMES, TEMPORARY
 from s3sync_operator.settings import Settings
 
@@ -43,7 +43,7 @@ def pod_problem(spec: Spec, settings: Settings) -> str | None:
 
 
 def _template_problems(spec: Spec, settings: Settings) -> Iterator[str]:
-    wanted: dict[str, Any] = given(spec.pod_template) if spec.pod_template else {}
+    wanted: dict[str, Any] = plain(spec.pod_template) if spec.pod_template else {}
     for kind in ("labels", "annotations"):
         yield from _key_problems(kind, wanted.get(kind, {}))
     yield from _env_problems(wanted.get("env", ()))

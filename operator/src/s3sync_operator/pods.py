@@ -18,7 +18,7 @@ from s3sync_operator.access import (
 )
 from s3sync_operator.api import Client, Filter, OnInvalidPath, Prune, Spec, Verify
 from s3sync_operator.desired import COMMAND, CONTAINER, STAGING_FLAG, Found, Staging
-from s3sync_operator.models import given
+from s3sync_operator.models import plain
 from s3sync_operator.pod_fields import PodTemplate
 from s3sync_operator.settings import Settings
 
@@ -47,7 +47,7 @@ def pod_template(
     place: Mapping[str, str],
 ) -> Raw:
     """Return the template of a run's pods; `place` holds the variables that tell a worker its place."""
-    wanted = given(spec.pod_template or PodTemplate())
+    wanted = plain(spec.pod_template or PodTemplate())
     return {
         "metadata": {
             "labels": wanted.get("labels", {}) | dict(labels),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from s3sync_operator.api import Spec
-from s3sync_operator.models import given
+from s3sync_operator.models import plain
 from s3sync_operator.pod_fields import Source
 
 VOLUME = "source"
@@ -31,7 +31,7 @@ def volume(source: Source) -> dict[str, Any]:
     A claim is attached for reading alone, unless its readOnly is false: the kubelet then lets its files be, where it
     would otherwise change their group, each time.
     """
-    kinds = given(source)
+    kinds = plain(source)
     kinds.pop("subPath", None)
     if "volume" in kinds:
         found: dict[str, Any] = kinds["volume"]
