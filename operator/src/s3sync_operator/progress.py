@@ -3,14 +3,14 @@
 Samples of the lines stand in tests/golden/progress; both sides test against them.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from s3sync_operator.api import Progress
+from s3sync_operator.marked_lines import last_marked, parse_marked
 
 MARK = "s3syncProgress"
 STEPS = ("copy", "verify")
@@ -35,21 +35,12 @@ class Told(BaseModel):
 
 def find_progress(text: str) -> Told | None:
     """Return what the last such line of a log tells, or None."""
-    return next((found for line in reversed(text.splitlines()) if (found := _parse(line))), None)
+    return last_marked(text, MARK, Told)
 
 
 def is_progress(line: str) -> bool:
     """Tell whether a line of a log is for machines and not for people."""
-    return _parse(line) is not None
-
-
-def _parse(line: str) -> Told | None:
-    if MARK not in line or not line.startswith("{"):
-        return None
-    try:
-        return Told.model_validate(json.loads(line))
-    except (ValueError, ValidationError):
-        return None
+    return parse_marked(line, MARK, Told) is not None
 
 
 def summed(workers: Sequence[Told]) -> Progress | None:

@@ -3,13 +3,13 @@
 The schema stands in tests/golden/report/schema.json; both sides test against it.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from s3sync_operator.marked_lines import last_marked, parse_marked
 from s3sync_operator.progress import is_progress
 
 MARK = "s3syncReport"
@@ -171,18 +171,13 @@ def _sums(kind: type[_Part], parts: Sequence[_Part]) -> dict[str, int]:
 
 def find_report(text: str) -> Report | None:
     """Return the last report among the lines of a log or a termination message, or None."""
-    return next((found for line in reversed(text.splitlines()) if (found := _parse(line))), None)
+    return last_marked(text, MARK, Report)
 
 
 def without_report(text: str) -> str:
     """Return a log without its lines for machines, reports and progress: what a person reads."""
-    return "\n".join(line for line in text.splitlines() if _parse(line) is None and not is_progress(line))
+    return "\n".join(line for line in text.splitlines() if not (_is_report(line) or is_progress(line)))
 
 
-def _parse(line: str) -> Report | None:
-    if MARK not in line or not line.startswith("{"):
-        return None
-    try:
-        return Report.model_validate(json.loads(line))
-    except (ValueError, ValidationError):
-        return None
+def _is_report(line: str) -> bool:
+    return parse_marked(line, MARK, Report) is not None
