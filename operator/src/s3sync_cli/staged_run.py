@@ -50,7 +50,8 @@ async def stage_and_publish(
     A target that is busy is waited for so many seconds, before and after staging; `say` takes what is waited for.
     Raises SyncError where Pachyderm fails.
     """
-    staging, _ = await _patiently(lambda: publisher.prepare(order), _is_busy, seconds, say)
+    await publisher.ensure_branch(order)
+    staging = await _patiently(lambda: publisher.prepare(order), _is_busy, seconds, say)
     staged = await stage(staging)
     if staged.code != 0:
         return staged, None

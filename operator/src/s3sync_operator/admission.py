@@ -172,7 +172,5 @@ class Admission:
 def runs_under_way(syncs: Iterable[Sync], settings: Settings) -> dict[SyncKey, str]:
     """Return the syncs of a listing whose runs take up room, with the endpoints that these use."""
     return {
-        (sync.namespace, sync.name): endpoint_url(sync.spec, settings)
-        for sync in syncs
-        if sync.spec and sync.status.phase in _UNDER_WAY
+        sync.key: endpoint_url(sync.spec, settings) for sync in syncs if sync.spec and sync.status.phase in _UNDER_WAY
     }

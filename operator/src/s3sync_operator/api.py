@@ -761,6 +761,11 @@ class Sync:
     skips_cleanup: bool = False
     queue: str = ""
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """The namespace and the name, by which the operator knows it."""
+        return (self.namespace, self.name)
+
 
 def parse_spec(raw: object) -> Spec:
     """Return the spec of a resource's `spec` field.

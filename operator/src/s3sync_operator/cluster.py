@@ -232,7 +232,7 @@ class KubernetesCluster:
                 limit=EVENTS,
                 _request_timeout=self._timeout,
             )
-            found = json.loads(await answer.read()) if answer.status == 200 else {}
+            found = json.loads(await _read(answer))
         except (ApiException, aiohttp.ClientError, TimeoutError, ValueError) as error:
             logger.info("the Events of %s in %s cannot be read: %s", uid, namespace, _short(error))
             return ""

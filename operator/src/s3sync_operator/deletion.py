@@ -16,6 +16,7 @@ from s3sync_operator.api import (
     ANNOTATION_SKIP_CLEANUP,
     DEFAULT_PROJECT,
     FINALIZER,
+    ConditionType,
     DeletionPolicy,
     Reason,
     Spec,
@@ -97,14 +98,11 @@ class Deletion:
         return await self._delete(sync.spec, target, going)
 
     async def _remove_staged(self, sync: Sync, spec: Spec, target: Target) -> None:
-        owner = staging.owner_of(sync.uid)
         for branch in await self._pachd.list_branches(target):
-            named = staging.owner_and_run(branch.name)
-            if named and named[0] == owner and not await self._pachd.remove_branch(target, branch.name):
+            if staging.is_of(sync, branch.name) and not await self._pachd.remove_branch(target, branch.name):
                 raise TemporarySyncError(Reason.DELETING, f"staging branch '{branch.name}' is being removed")
         for head in await self._pachd.history(target, spec.effective_branch, None, 1):
-            named = staging.owner_and_run(head.description)
-            if named and named[0] == owner:
+            if staging.is_of(sync, head.description):
                 await self._pachd.drop_open_commit(target, head.id)
 
     async def _others(self, sync: Sync) -> list[Sync]:
@@ -150,7 +148,7 @@ def given_up(sync: Sync, settings: Settings, now: datetime) -> Farewell | None:
         return Farewell("Warning", "CleanupSkipped", f"{left}: annotation {ANNOTATION_SKIP_CLEANUP} says so")
     if sync.deleted_at and now - sync.deleted_at > timedelta(seconds=settings.deletion_deadline):
         text = f"{left}: not cleaned up within {settings.deletion_deadline} seconds (--deletion-deadline)"
-        ready = next((item for item in sync.status.conditions if item.type == "Ready"), None)
+        ready = sync.status.condition(ConditionType.READY)
         return Farewell("Warning", "CleanupAbandoned", f"{text}; last: {ready.message}" if ready else text)
     return None
 

@@ -47,7 +47,7 @@ class Follower:
 
         Logs are read at most once in each interval, the first of which begins with the job: short ones are never read.
         """
-        key, running = (sync.namespace, sync.name), _running(seen)
+        key, running = sync.key, _running(seen)
         if seen.job is None or not running:
             self.forget(key)
             return None

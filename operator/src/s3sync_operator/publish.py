@@ -122,6 +122,12 @@ class Moved:
     head: str
 
 
+INPUTS_DIFFER = (
+    Reason.INPUT_CHANGED,
+    "the input changed while the workers began, so they did not all see the same files",
+)
+"""Each worker has then shared out other files than the rest, so that one may be nobody's."""
+
 Step = Published | Unchanged | Start | Fill | Await | Drop | Spoilt | Busy | Moved
 
 
@@ -131,9 +137,7 @@ def disagreement(reports: Sequence[Report]) -> tuple[Reason, str] | None:
     if len({item.base for item in staged}) > 1:
         return Reason.TARGET_MOVED, "the workers did not all build upon the same commit"
     if len({item.plan for item in staged}) > 1:
-        # Each has shared out other files than the rest, so that one may be nobody's.
-        text = "the input changed while the workers began, so they did not all see the same files"
-        return Reason.INPUT_CHANGED, text
+        return INPUTS_DIFFER
     return None
 
 

@@ -22,6 +22,7 @@ from s3sync_operator.metrics import Metrics
 from s3sync_operator.observed import Observation
 from s3sync_operator.pachd import MOST_COMMITS, Pachd
 from s3sync_operator.publish import (
+    INPUTS_DIFFER,
     Await,
     Busy,
     CommitSeen,
@@ -94,15 +95,14 @@ class Publisher:
         description = staging.repo_description(order.sync)
         return await self._pachd.ensure_branch(order.target, order.spec.effective_branch, description)
 
-    async def prepare(self, order: Order) -> tuple[Staging, datetime | None]:
-        """Make repo and branch, and return where to stage, and when the branch was made, None where it was there.
+    async def prepare(self, order: Order) -> Staging:
+        """Return where to stage what is to be published on a branch that is there, or made just now.
 
         Raises TemporarySyncError TargetBusy while somebody else holds the target's head open.
         """
         target, branch = order.target, order.spec.effective_branch
-        made = await self.ensure_branch(order)
         history = await self._pachd.history(target, branch, None, 1)
-        if history and history[0].state == "Open" and _is_of(order.sync, history[0].description):
+        if history and history[0].state == "Open" and staging.is_of(order.sync, history[0].description):
             # An earlier run of this sync that has ended, or it would be waited for.
             await self._pachd.drop_open_commit(target, history[0].id)
             history = await self._pachd.history(target, branch, None, 1)
@@ -111,7 +111,7 @@ class Publisher:
             raise _busy(order, head.id, head.description)
         # What a commit with an error holds cannot be told; so nothing is compared with it.
         base = head.id if head and not head.error else None
-        return Staging(staging.staging_branch(staging.run_id(order.sync, order.run)), base), made
+        return Staging(staging.staging_branch(staging.run_id(order.sync, order.run)), base)
 
     async def remove_earlier(self, order: Order) -> None:
         """Remove what earlier runs of the sync left staged; what cannot be removed now, a sweep will."""
@@ -131,7 +131,7 @@ class Publisher:
 
     async def give_up(self, order: Order) -> None:
         """Leave nothing half-published of a run that has failed; what cannot be removed now, a sweep will."""
-        self.forget((order.sync.namespace, order.sync.name))
+        self.forget(order.sync.key)
         async with _as_far_as_it_goes():
             history = await self._pachd.history(order.target, order.spec.effective_branch, None, 1)
             if history and history[0].description.startswith(staging.mark(order.sync, order.run)):
@@ -210,7 +210,7 @@ class Publisher:
 
     async def _patiently(self, order: Order, what: str, work: Callable[[], Awaitable[_Result]]) -> _Result | None:
         """Return what a long work of the sync results in, None while it goes on; the next look finds it again."""
-        key = (order.sync.namespace, order.sync.name, what)
+        key = (*order.sync.key, what)
         task: asyncio.Task[_Result] | None = self._tasks.get(key)
         if task is None:
             task = self._tasks[key] = asyncio.ensure_future(_as_coroutine(work))
@@ -279,9 +279,8 @@ class Publisher:
             found = manifest.lines()
             lines = None if lines is None or found is None or report.result != "Verified" else lines + found
         if len(plans) > 1:
-            # Each has shared out other files than the rest, so that one may be nobody's.
-            text = "the input changed while the workers began, so they did not all see the same files"
-            raise TemporarySyncError(Reason.INPUT_CHANGED, text)
+            # Jobs that do not report their plan tell of it here alone.
+            raise TemporarySyncError(*INPUTS_DIFFER)
         digest = None if lines is None else await asyncio.to_thread(digest_of, lines)
         return Told(digest, deletes)
 
@@ -351,11 +350,6 @@ def _good_reason(report: Report) -> Reason:
 
 def _goes_on(text: str) -> Outcome:
     return Outcome("Running", Reason.PROGRESSING, text, soon=True)
-
-
-def _is_of(sync: Sync, description: str) -> bool:
-    named = staging.owner_and_run(description)
-    return named is not None and named[0] == staging.owner_of(sync.uid)
 
 
 def _busy(order: Order, commit: str, description: str) -> TemporarySyncError:

@@ -5,13 +5,13 @@ Everything that decides stands in the cluster, so an operator that is killed bet
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from s3sync_operator.access import endpoint_url
-from s3sync_operator.admission import Admission, SyncKey
+from s3sync_operator.admission import Admission
 from s3sync_operator.api import Client, ConcurrencyPolicy, Phase, Reason, Spec, Status, Sync, Trigger
 from s3sync_operator.cluster import Cluster, Raw
 from s3sync_operator.deletion import Deletion, finalizers_of, is_held
@@ -139,21 +139,21 @@ class Reconciler:
 
     async def _go_on(self, sync: Sync, spec: Spec, run: Run) -> float | None:
         """Take the attempt as far as it goes now, and write how it stands."""
-        self._admission.occupy(_key(sync), endpoint_url(spec, self._settings))
+        self._admission.occupy(sync.key, endpoint_url(spec, self._settings))
         settings = limits(spec, self._settings)
         outcome, seen = await self._advance(sync, spec, run, settings)
         status = status_after(sync, spec, run, outcome, seen, self._now(), settings)
         await self._write(sync, status, seen.report)
         if status.finished or status.next_attempt_time:
-            self._admission.leave(_key(sync))
+            self._admission.leave(sync.key)
         if outcome.reason == Reason.DEADLINE_EXCEEDED:
             await self._end_leftovers(sync)
         return self._look_again(outcome, status, seen, settings)
 
     async def _leave(self, sync: Sync, deleted_at: datetime) -> float | None:
         """Clean up after a sync that is deleted, as far as it goes now."""
-        self._publisher.forget(_key(sync))
-        self._admission.leave(_key(sync))
+        self._publisher.forget(sync.key)
+        self._admission.leave(sync.key)
         held_by = await self._deletion.go_on(sync, self._still_ending)
         if held_by is None:
             return None
@@ -185,25 +185,25 @@ class Reconciler:
     async def _refuse(self, sync: Sync, problem: str) -> float | None:
         await self._write(sync, invalid_spec_status(sync, problem, self._now()))
         await self._end_replaced(sync)
-        self._admission.leave(_key(sync))
+        self._admission.leave(sync.key)
         return None
 
     async def _hold(self, sync: Sync, spec: Spec, run: Run) -> float | None:
         """Begin nothing; a run under way that the spec no longer means is over."""
         status = held(sync, spec, run, self._now())
         await self._write(sync, status)
-        self._admission.leave(_key(sync))
+        self._admission.leave(sync.key)
         if status.spec_digest is None:
             await self._end_replaced(sync)
         return self._until_next(status)
 
     async def _end_replaced(self, sync: Sync) -> None:
-        self._publisher.forget(_key(sync))
+        self._publisher.forget(sync.key)
         await self._end_leftovers(sync)
 
     async def _begin(self, sync: Sync, spec: Spec, run: Run) -> float | None:
         """Return None if the attempt may begin now, else the seconds after which to look again."""
-        key = _key(sync)
+        key = sync.key
         if not self._admission.ask(key, endpoint_url(spec, self._settings)):
             return await self._queue_up(sync, spec, run)
         self._publisher.forget(key)
@@ -220,7 +220,7 @@ class Reconciler:
         """Write the place in the queue, but not at each look: a thousand that wait would never be done with that."""
         if not self._admission.ready:
             return SOON
-        key, now = _key(sync), self._now()
+        key, now = sync.key, self._now()
         may_tell = self._admission.may_tell(key, now)
         if may_tell or sync.status.phase != Phase.QUEUED or sync.status.observed_generation != sync.generation:
             status = queued(sync, spec, run, self._admission.place(key), now)
@@ -260,7 +260,7 @@ class Reconciler:
         return max(0.0, (moment - self._now()).total_seconds())
 
     async def _await_attempt(self, sync: Sync, spec: Spec, due: datetime) -> float:
-        self._admission.leave(_key(sync))
+        self._admission.leave(sync.key)
         pauses = [self._until(due)]
         if spec.concurrency_policy is ConcurrencyPolicy.REPLACE and (start := self._until_next(sync.status)):
             pauses.append(start)
@@ -268,7 +268,7 @@ class Reconciler:
 
     async def _settle(self, sync: Sync, spec: Spec) -> float | None:
         """A new generation that means the same needs no run, but its number must be acknowledged."""
-        self._admission.leave(_key(sync))
+        self._admission.leave(sync.key)
         status = settled(sync, spec, self._now())
         await self._write(sync, status)
         if has_failed(status):
@@ -369,12 +369,14 @@ class Reconciler:
         """A log is shown only with the Secret at hand, whose values must not be in it."""
         logs = await self._logs(sync, pods)
         warnings = await self._warnings(sync, job, pods)
+        secret: Mapping[str, str] | None = {}
         try:
             secret = await secret_of(self._cluster, sync, spec) if logs else {}
         except TemporarySyncError:
             # The job has what it needs; a Secret that is gone by now fails the next run, not this one.
-            return without_texts(observe(job, pods, logs, (), warnings, kind_of(spec.effective_runner)))
-        return observe(job, pods, logs, [*secret.values()], warnings, kind_of(spec.effective_runner))
+            secret = None
+        seen = observe(job, pods, logs, [*(secret or {}).values()], warnings, kind_of(spec.effective_runner))
+        return without_texts(seen) if secret is None else seen
 
     async def _warnings(self, sync: Sync, job: Raw | None, pods: list[Raw]) -> dict[str, str]:
         """Return what Events tell of what waits for longer than it usually takes, by the objects' names."""
@@ -437,7 +439,7 @@ class Reconciler:
         raise ConflictError("it was changed just now")
 
     async def _prepare(self, order: Order) -> Staging:
-        staging, _ = await self._publisher.prepare(order)
+        staging = await self._publisher.prepare(order)
         await self._publisher.remove_earlier(order)
         return staging
 
@@ -487,7 +489,7 @@ class Reconciler:
             raise
         except BaseException:
             # The answer alone may be lost: the next look shows whether there is anything to tell.
-            self._unanswered[sync.namespace, sync.name] = (sync, status, report)
+            self._unanswered[sync.key] = (sync, status, report)
             raise
         if written:
             await self._tell(sync, status, report)
@@ -498,10 +500,6 @@ class Reconciler:
         for event in transition_events(sync.status, status):
             logger.log(logging.WARNING if event[0] == "Warning" else logging.INFO, "%s: %s", event[1], event[2])
             await self._cluster.post_event(sync, *event)
-
-
-def _key(sync: Sync) -> SyncKey:
-    return (sync.namespace, sync.name)
 
 
 def _publish_trouble(error: TemporarySyncError) -> Outcome:

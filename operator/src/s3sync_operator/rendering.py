@@ -14,6 +14,7 @@ from s3sync_operator.desired import (
 )
 from s3sync_operator.pods import pod_template
 from s3sync_operator.runners import kind_of
+from s3sync_operator.runs import limits
 from s3sync_operator.settings import Settings
 
 
@@ -33,10 +34,5 @@ def job_object(sync: Sync, spec: Spec, run: Run, settings: Settings, found: Foun
             "annotations": annotations,
             "ownerReferences": [owner_reference(sync)],
         },
-        "spec": kind.spec(template, workers, _deadline(spec, settings)),
+        "spec": kind.spec(template, workers, limits(spec, settings).run_deadline),
     }
-
-
-def _deadline(spec: Spec, settings: Settings) -> int:
-    limit = spec.run_policy.active_deadline_seconds if spec.run_policy else None
-    return limit or settings.run_deadline

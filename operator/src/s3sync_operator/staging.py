@@ -91,6 +91,12 @@ def owner_and_run(branch_or_description: str) -> tuple[str, str] | None:
     return (found[1], found[1] + found[2]) if found else None
 
 
+def is_of(sync: Sync, branch_or_description: str) -> bool:
+    """Tell whether a staging branch, or a commit by its description, is of one of the sync's runs."""
+    named = owner_and_run(branch_or_description)
+    return named is not None and named[0] == owner_of(sync.uid)
+
+
 def dead_branches(
     branches: Iterable[BranchSeen], live: Collection[str], owners: Collection[str], now: datetime, stray_age: timedelta
 ) -> list[str]:
@@ -99,30 +105,25 @@ def dead_branches(
     Of syncs that are known, all but those of `live` runs; of others, which may be another operator's, those that
     nobody has written to for long.
     """
-    found = []
-    for branch in branches:
-        named = owner_and_run(branch.name)
-        if named is None or named[1] in live:
-            continue
-        stray = branch.written is not None and now - branch.written > stray_age
-        if named[0] in owners or stray:
-            found.append(branch.name)
-    return found
+    before = now - stray_age
+    return [branch.name for branch in branches if _is_over(branch.name, branch.written, live, owners, before)]
 
 
 def dead_commits(
     commits: Iterable[CommitSeen], live: Collection[str], owners: Collection[str], now: datetime, stray_age: timedelta
 ) -> list[CommitSeen]:
     """Return the commits that were to publish runs that are over, by the same rule."""
-    found = []
-    for commit in commits:
-        named = owner_and_run(commit.description)
-        if named is None or named[1] in live:
-            continue
-        stray = commit.started is not None and now - commit.started > stray_age
-        if named[0] in owners or stray:
-            found.append(commit)
-    return found
+    before = now - stray_age
+    return [commit for commit in commits if _is_over(commit.description, commit.started, live, owners, before)]
+
+
+def _is_over(
+    name: str, written: datetime | None, live: Collection[str], owners: Collection[str], stray_before: datetime
+) -> bool:
+    named = owner_and_run(name)
+    if named is None or named[1] in live:
+        return False
+    return named[0] in owners or (written is not None and written < stray_before)
 
 
 def is_atomic(spec: Spec, settings: Settings) -> bool:
