@@ -32,7 +32,7 @@ def lines(operator: OperatorProcess) -> list[dict[str, Any]]:
 def test_the_progress_of_a_running_sync_is_in_its_status_until_it_ends(
     syncs: Syncs, standin: StandinProcess, watchful: OperatorProcess, trees: Path
 ) -> None:
-    tree = plant(trees, "slow", {"slow.txt": b"s" * 600, **{f"{number}.txt": b"f" * 100 for number in range(4)}})
+    tree = plant(trees, "one-slow", {"slow.txt": b"s" * 600, **{f"{number}.txt": b"f" * 100 for number in range(4)}})
     standin.set_faults([SLOW])
     name = syncs.apply_tree(tree)
     running = syncs.wait_for(name, lambda status: bool(status.get("progress")), "telling its progress")

@@ -29,7 +29,8 @@ def test_only_what_differs_from_the_base_is_staged_and_the_target_is_left_alone(
     assert run.report["bytes"] == {"total": 10, "copied": 6, "verified": 6, "unchanged": 4}
     assert job.staged() == {"in/changed": b"now", "in/new": b"new"}
     assert job.head() == base
-    assert run.report["staged"] == {"branch": f"{STAGING}-w0", "commit": job.head(f"{STAGING}-w0"), "base": base}
+    staged = {"branch": f"{STAGING}-w0", "commit": job.head(f"{STAGING}-w0"), "base": base}
+    assert run.report["staged"] == staged | {"plan": job.manifest()["plan"]}
 
 
 def test_the_manifest_tells_the_operator_all_that_it_needs(job: Job) -> None:
