@@ -1,8 +1,6 @@
 """`python -m s3sync_cli`, `s3sync` and, as kubectl's plugin, `kubectl s3sync`."""
 
-from s3sync_cli.app import app
-
-COMPLETE_VARIABLE = "_S3SYNC_COMPLETE"
+from s3sync_cli.app import COMPLETE_VARIABLE, app
 
 
 def main() -> None:

@@ -13,6 +13,10 @@ HELP = """Look at PachydermS3Syncs, check and render them, run them again, or wi
 As a plugin of kubectl it is `kubectl s3sync`. Each command's --help has examples and its exit codes."""
 
 
+COMPLETE_VARIABLE = "_S3SYNC_COMPLETE"
+"""By this variable a shell asks for completions."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """Where a command is (`module:attribute`) and what it does in a line."""

@@ -23,7 +23,6 @@ SOME_PACHD = "grpc://pachd:30650"
 _TOP_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
 _LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?")
 _QUALIFIED = re.compile(rf"({rules.OBJECT_NAME.regex}/)?[A-Za-z0-9]([A-Za-z0-9_.-]{{0,61}}[A-Za-z0-9])?")
-_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,7 @@ class Verdict:
     @property
     def name(self) -> str:
         """The sync, as namespace/name, or by name alone where the file names no namespace."""
-        metadata = self.document.raw.get("metadata")
-        metadata = metadata if isinstance(metadata, dict) else {}
+        metadata = self.document.metadata
         return (
             "/".join(str(metadata[key]) for key in ("namespace", "name") if metadata.get(key))
             or "a sync without a name"
@@ -112,9 +110,8 @@ def _names(metadata: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("metadata", "name"), "is missing", 0)
     elif len(name) > 253 or not rules.OBJECT_NAME.accepts(name):
         yield Problem(("metadata", "name"), f"'{name}' {rules.OBJECT_NAME.message}, 253 at most", 0)
-    if namespace and not _NAMESPACE.fullmatch(namespace):
-        text = "is not the name of a namespace: lower-case letters, digits and '-', 63 at most"
-        yield Problem(("metadata", "namespace"), f"'{namespace}' {text}", 0)
+    if namespace and not rules.NAMESPACE.accepts(namespace):
+        yield Problem(("metadata", "namespace"), f"'{namespace}' {rules.NAMESPACE.message}", 0)
 
 
 def _labels(metadata: Mapping[str, Any]) -> Iterator[Problem]:

@@ -5,12 +5,11 @@ import asyncio
 import click
 from click.shell_completion import get_completion_class
 
-from s3sync_cli.app import app
+from s3sync_cli.app import COMPLETE_VARIABLE, app
 from s3sync_cli.errors import CliError
 from s3sync_cli.kube import Syncs, in_cluster
 from s3sync_cli.options import Access
 
-COMPLETE_VARIABLE = "_S3SYNC_COMPLETE"
 COMPLETION_SECONDS = 3
 
 HELP = """Print a script that makes a shell complete the commands, flags and syncs' names of s3sync.

@@ -57,9 +57,13 @@ class Document:
     @property
     def called(self) -> str:
         """What it is, for a person: `kind/name`."""
-        metadata = self.raw.get("metadata")
-        name = metadata.get("name", "?") if isinstance(metadata, dict) else "?"
-        return f"{self.raw.get('kind', 'an object without a kind')}/{name}"
+        return f"{self.raw.get('kind', 'an object without a kind')}/{self.metadata.get('name', '?')}"
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """Its metadata; empty where it has none that can be read."""
+        found = self.raw.get("metadata")
+        return found if isinstance(found, dict) else {}
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -18,13 +17,14 @@ from kubernetes.aio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
 from s3sync_cli.errors import CliError, MisusedError, UnavailableError
 from s3sync_cli.options import Access
 from s3sync_operator.api import GROUP, PLURAL, VERSION, Sync
-from s3sync_operator.cluster import KubernetesCluster
+from s3sync_operator.cluster import KubernetesCluster, said_by
 from s3sync_operator.errors import TemporarySyncError
 
 Raw = dict[str, Any]
 LOG_SECONDS = 7 * 24 * 3600
 """No log is followed for longer: an operator ends a run long before."""
 
+MOST_SAID = 300
 _MERGE_PATCH = "application/merge-patch+json"
 _Result = TypeVar("_Result")
 
@@ -100,7 +100,7 @@ def _told(access: Access) -> Iterator[None]:
 
 
 def _api_error(error: ApiException) -> CliError:
-    said = _said(error)
+    said = said_by(error, MOST_SAID)
     if error.status == 401:
         return UnavailableError("the API server does not know who you are (401); log in, or choose another --context")
     if error.status == 403:
@@ -113,13 +113,6 @@ def _api_error(error: ApiException) -> CliError:
     if error.status in (400, 409, 422):
         return MisusedError(f"the API server refuses: {said}")
     return UnavailableError(f"the API server fails ({error.status}): {said}")
-
-
-def _said(error: ApiException) -> str:
-    body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or error.reason)
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        return str(json.loads(body)["message"])
-    return body.strip()[:300]
 
 
 class Syncs:

@@ -68,12 +68,10 @@ def _credentials(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _decoded(document: Document) -> tuple[str, dict[str, str]]:
-    raw = document.raw
-    metadata = raw.get("metadata")
-    if not isinstance(metadata, dict) or not metadata.get("name"):
+    if not document.metadata.get("name"):
         raise BadSecretError(f"{document.where}: the Secret has no metadata.name")
     data = {key: _decode(document, key, value) for key, value in _texts(document, "data").items()}
-    return str(metadata["name"]), data | _texts(document, "stringData")
+    return str(document.metadata["name"]), data | _texts(document, "stringData")
 
 
 def _texts(document: Document, field: str) -> dict[str, str]:

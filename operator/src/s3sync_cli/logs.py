@@ -56,19 +56,10 @@ def logs(
     follow: bool,
     all_workers: bool,
     pod_timeout: int,
-    namespace: str | None,
-    context: str | None,
-    kubeconfig: str | None,
-    request_timeout: int,
+    access: Access,
 ) -> None:
     """Show logs."""
-    access = Access(kubeconfig, context, namespace, request_timeout)
     in_cluster(access, lambda syncs: Reader(syncs, name, follow, all_workers, pod_timeout).show())
-
-
-def job_of(sync: Sync) -> str | None:
-    """Return the name of the current or last attempt's job."""
-    return sync.status.job_name or sync.status.tf_job_name
 
 
 def pods_of(pods: Sequence[Raw], job: str, all_workers: bool) -> list[Raw]:
@@ -120,7 +111,7 @@ class Reader:
         until = time.monotonic() + self._pod_timeout
         while True:
             sync = parse_sync(await self._syncs.get(self._name))
-            job = job_of(sync)
+            job = sync.status.job
             if job and job != shown:
                 return sync, job
             if sync.status.finished and shown:

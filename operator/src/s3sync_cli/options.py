@@ -1,5 +1,6 @@
 """Flags that several commands have, with one meaning each."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +66,14 @@ class Access:
 
 
 def cluster(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flags that kubectl has too, which reach the command as four arguments of these names."""
+    """Add the flags that kubectl has too, which reach the command as one argument, `access`."""
+
+    @functools.wraps(function)
+    def command(
+        namespace: str | None, context: str | None, kubeconfig: str | None, request_timeout: int, **given: Any
+    ) -> Any:
+        return function(access=Access(kubeconfig, context, namespace, request_timeout), **given)
+
     flags = (
         click.option(
             "-n",
@@ -90,8 +98,8 @@ def cluster(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
     )
     for flag in reversed(flags):
-        function = flag(function)
-    return function
+        command = flag(command)
+    return command
 
 
 def complete_sync(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

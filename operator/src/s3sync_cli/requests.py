@@ -81,13 +81,9 @@ def retry(
     name: str,
     wait: bool,
     timeout: int,
-    namespace: str | None,
-    context: str | None,
-    kubeconfig: str | None,
-    request_timeout: int,
+    access: Access,
 ) -> None:
     """Ask for a run, and wait for it."""
-    access = Access(kubeconfig, context, namespace, request_timeout)
 
     async def work(syncs: Syncs) -> Raw | None:
         await _must_not_be_suspended(syncs, name)
@@ -144,10 +140,7 @@ def _patching(help_text: str, change: Raw, done: str) -> Callable[..., Any]:
     @click.command(help=help_text)
     @name_argument()
     @cluster
-    def command(
-        name: str, namespace: str | None, context: str | None, kubeconfig: str | None, request_timeout: int
-    ) -> None:
-        access = Access(kubeconfig, context, namespace, request_timeout)
+    def command(name: str, access: Access) -> None:
         in_cluster(access, lambda syncs: syncs.patch(name, change))
         click.echo(f"{name}: {done}")
 

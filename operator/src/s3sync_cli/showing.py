@@ -17,9 +17,7 @@ HISTORY_COLUMNS = ("ENDED", "RESULT", "REASON", "TRIGGER", "ATTEMPTS", "FILES", 
 
 def is_ready(sync: Sync) -> bool:
     """Tell whether the sync is Ready, by a status that speaks of the spec as it is now."""
-    ready = sync.status.condition(ConditionType.READY)
-    current = sync.status.observed_generation == sync.generation
-    return current and ready is not None and ready.status == "True"
+    return sync.status.ready and sync.status.observed_generation == sync.generation
 
 
 def overview(raws: Sequence[Mapping[str, Any]], now: datetime, wide: bool, with_namespace: bool) -> str:
@@ -121,13 +119,12 @@ def _facts(sync: Sync, now: datetime) -> list[tuple[str, str]]:
 
 
 def _run(status: Status, now: datetime) -> str:
-    job = status.job_name or status.tf_job_name
     told = [
         f"attempt {status.attempt}" if status.attempt else "",
         f"began by {status.trigger.value.lower()}" if status.trigger else "",
         f"started {ago(status.start_time, now)}" if status.start_time else "",
         f"took {status.duration}" if status.duration else "",
-        f"job {job}" if job else "",
+        f"job {status.job}" if status.job else "",
     ]
     return ", ".join(part for part in told if part)
 

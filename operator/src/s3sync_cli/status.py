@@ -44,15 +44,11 @@ def status(
     name: str | None,
     all_namespaces: bool,
     output: str,
-    namespace: str | None,
-    context: str | None,
-    kubeconfig: str | None,
-    request_timeout: int,
+    access: Access,
 ) -> None:
     """Show one sync, or all."""
     if name and all_namespaces:
         raise click.UsageError("a NAME and --all-namespaces do not go together: names are of one namespace")
-    access = Access(kubeconfig, context, namespace, request_timeout)
     if name:
         found = [in_cluster(access, lambda syncs: syncs.get(name))]
     else:

@@ -55,9 +55,7 @@ def validate(
 
 
 def _key(document: Document) -> tuple[str, str]:
-    metadata = document.raw.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
-    return str(metadata.get("namespace", "")), str(metadata.get("name", ""))
+    return str(document.metadata.get("namespace", "")), str(document.metadata.get("name", ""))
 
 
 def as_text(verdicts: Sequence[Verdict], others: Sequence[Document], strict: bool) -> str:
@@ -91,8 +89,7 @@ def _told(verdict: Verdict, strict: bool) -> dict[str, Any]:
         {"field": item.field, "message": item.message, "line": item.line, "severity": item.severity}
         for item in verdict.problems
     ]
-    metadata = verdict.document.raw.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
+    metadata = verdict.document.metadata
     return {
         "file": verdict.document.file,
         "line": verdict.document.line(),

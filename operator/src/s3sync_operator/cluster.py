@@ -339,7 +339,7 @@ def _job_error(error: ApiException, kind: JobKind) -> Exception:
         text = f"the API server knows no {name} ({kind.resource.api_version}); install {kind.controller}"
         instead = ", or set spec.runner: Job" if kind.runner is Runner.TFJOB else ""
         return TemporarySyncError(Reason.TFJOB_CRD_NOT_INSTALLED, text + instead)
-    said = _said(error)
+    said = said_by(error)
     if error.status == 403 and "exceeded quota" in said:
         return TemporarySyncError(Reason.QUOTA_EXCEEDED, f"the namespace's quota has no room for the {name}: {said}")
     if error.status == 403 and "admission webhook" not in said:
@@ -353,17 +353,18 @@ def _job_error(error: ApiException, kind: JobKind) -> Exception:
 def _refused(error: ApiException) -> Exception:
     """Tell in status what the operator may not do; anything else of the API server's passes and needs no word there."""
     if error.status == 403:
-        return TemporarySyncError(Reason.OPERATOR_FORBIDDEN, f"the operator's role does not suffice: {_said(error)}")
+        return TemporarySyncError(Reason.OPERATOR_FORBIDDEN, f"the operator's role does not suffice: {said_by(error)}")
     unforeseen: Exception = error
     return unforeseen
 
 
-def _said(error: ApiException) -> str:
+def said_by(error: ApiException, most: int = 500) -> str:
+    """Return what the API server says of an error; of what it does not say in its own form, the first characters."""
     body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or error.reason)
     with contextlib.suppress(ValueError, KeyError, TypeError):
         return str(json.loads(body)["message"])
-    return body[:500]
+    return body.strip()[:most]
 
 
 def _short(error: BaseException) -> str:
-    return f"{error.status} {_said(error)}" if isinstance(error, ApiException) else f"{type(error).__name__}: {error}"
+    return f"{error.status} {said_by(error)}" if isinstance(error, ApiException) else f"{type(error).__name__}: {error}"

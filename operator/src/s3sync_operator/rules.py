@@ -64,6 +64,10 @@ PATH_ELEMENTS = Rule(
 )
 PATH_NOT_ROOT = Rule(r"/", "must name a directory below '/'", forbid=True)
 OBJECT_NAME = Rule(_DNS1123, "must be a name of Kubernetes: lower-case letters, digits, '-' and '.'")
+NAMESPACE = Rule(
+    r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+    "is not the name of a namespace: lower-case letters, digits and '-', 63 at most",
+)
 SECRET_NAME = Rule(_DNS1123, "must be the name of a Secret: lower-case letters, digits, '-' and '.'")
 NOT_STAGING = Rule(
     r"/?\.s3sync(/.*)?", "must not be the folder .s3sync, in which workers keep their manifests", forbid=True

@@ -178,8 +178,8 @@ def _converted(name: str, default: object, raw: str, least: int) -> object:
 def _namespaces(raw: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in raw.split(",") if part.strip())
     for name in names:
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
-            raise ValueError(f"'{name}' is not the name of a namespace")
+        if not rules.NAMESPACE.accepts(name):
+            raise ValueError(f"'{name}' {rules.NAMESPACE.message}")
     return names
 
 
