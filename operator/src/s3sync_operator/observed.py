@@ -9,7 +9,7 @@ from s3sync_operator.api import LOG_TAIL_BYTES, Progress
 from s3sync_operator.blotting import blot
 from s3sync_operator.desired import CONTAINER, STAGING_FLAG
 from s3sync_operator.report import Report, combined, find_report, without_report
-from s3sync_operator.runners import TFJOB, JobKind, JobState, kind_of_object, started
+from s3sync_operator.runners import TFJOB, JobKind, JobState, kind_of_object
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class JobSeen:
     started: datetime | None = None
     suspended: bool = False
     warning: str = ""
+
+    @property
+    def begun(self) -> datetime:
+        """From when on its limits of time count."""
+        return self.started or self.created
 
 
 @dataclass(frozen=True)
@@ -175,11 +180,18 @@ def created(raw: Mapping[str, Any]) -> datetime:
     return parse_time(raw["metadata"]["creationTimestamp"])
 
 
+def started(raw: Mapping[str, Any]) -> datetime:
+    """Return since when a job may have pods: since it was made, or since it was last resumed."""
+    resumed = raw.get("status", {}).get("startTime")
+    return max(created(raw), parse_time(resumed)) if resumed else created(raw)
+
+
 def unexplained(job: Mapping[str, Any] | None, pods: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return what waits without saying why, of which only Events tell: a job without pods; pods that have a node and no
     container yet, as while a volume cannot be mounted."""
     if not pods:
-        return [job] if job and not job_seen(job).suspended and job_seen(job).state == "Active" else []
+        seen = job_seen(job) if job else None
+        return [job] if job and seen and not seen.suspended and seen.state == "Active" else []
     return [pod for pod in pods if pod.get("spec", {}).get("nodeName") and _is_being_made(pod_seen(pod))]
 
 

@@ -5,7 +5,6 @@ Sources: Kubeflow's training-operator v1.8.1 (TFJob, kubeflow.org/v1) and Kubern
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from s3sync_operator.api import Reason, Runner
@@ -189,10 +188,3 @@ def job_of_pod(pod: Mapping[str, Any]) -> str:
     kinds = {kind.resource.kind for kind in KINDS}
     owners = pod["metadata"].get("ownerReferences") or ()
     return next((str(owner["name"]) for owner in owners if owner.get("kind") in kinds), "")
-
-
-def started(raw: Mapping[str, Any]) -> datetime:
-    """Return since when the object may have pods: since it was made, or since it was last resumed."""
-    created = datetime.fromisoformat(raw["metadata"]["creationTimestamp"])
-    resumed = raw.get("status", {}).get("startTime")
-    return max(created, datetime.fromisoformat(resumed)) if resumed else created

@@ -103,7 +103,7 @@ def _others_stage(seen: Observation, now: datetime, settings: Settings) -> bool:
     """Tell whether workers are under way whose work the next attempt can take over, and are still in time."""
     if seen.job is None or not seen.job.stages or seen.job.deleting:
         return False
-    in_time = now - (seen.job.started or seen.job.created) <= timedelta(seconds=settings.run_deadline)
+    in_time = now - seen.job.begun <= timedelta(seconds=settings.run_deadline)
     return in_time and _first(seen, lambda pod: pod.running and not pod.ended) is not None
 
 
@@ -227,7 +227,7 @@ def _waiting(seen: Observation, now: datetime, settings: Settings) -> Outcome | 
     """A pod that cannot start is trouble, and after the start deadline a failure."""
     trouble = next((found for pod in seen.pods if (found := _start_trouble(pod))), None)
     # The newest pod's own time counts: one that is lost may be replaced, even after hours.
-    begun = [pod.created for pod in seen.pods] or ([seen.job.started or seen.job.created] if seen.job else [now])
+    begun = [pod.created for pod in seen.pods] or ([seen.job.begun] if seen.job else [now])
     late = now - max(begun) > timedelta(seconds=settings.start_deadline)
     trouble = trouble or _no_pod(seen)
     if trouble is None:
