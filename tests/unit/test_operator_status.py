@@ -484,3 +484,12 @@ def test_a_job_that_fails_without_a_pod_that_says_why_is_called_a_job() -> None:
     }
     outcome = judge(observe(job, [], {}), SOON, SETTINGS)
     assert (outcome.kind, outcome.reason, outcome.message) == ("Retryable", "JobFailed", "Job has failed indexes")
+
+
+def test_the_run_deadline_of_a_resumed_job_counts_from_then() -> None:
+    resumed = (NOON + timedelta(days=2)).isoformat().replace("+00:00", "Z")
+    job = tfjob_object("job") | {"status": {"startTime": resumed}}
+    found = observe(job, [pod("Running", state=RUNNING)], {})
+    in_time, late = (NOON + timedelta(days=2, seconds=SETTINGS.run_deadline + more) for more in (-1, 1))
+    assert judge(found, in_time, SETTINGS).kind == "Running"
+    assert judge(found, late, SETTINGS).reason == Reason.DEADLINE_EXCEEDED

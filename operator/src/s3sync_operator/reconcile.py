@@ -240,9 +240,9 @@ class Reconciler:
         return min(usual, self._until_overdue(seen, settings))
 
     def _until_overdue(self, seen: Observation, settings: Settings) -> float:
-        if seen.job is None:
+        if seen.job is None or seen.job.suspended:
             return LONGEST_WAIT
-        return self._until(seen.job.created + timedelta(seconds=settings.run_deadline, milliseconds=1)) or SOON
+        return self._until(seen.job.begun + timedelta(seconds=settings.run_deadline, milliseconds=1)) or SOON
 
     def _soon(self, status: Status, seen: Observation) -> float:
         """Return a pause that is the longer, the longer it is waited already: since the job's end, if it has ended."""

@@ -210,7 +210,7 @@ def _job_failed(seen: Observation, now: datetime, settings: Settings) -> Outcome
 
 def _overdue(seen: Observation, now: datetime, settings: Settings) -> Outcome | None:
     """The training-operator looks at a TFJob's deadline only when something else happens to it (seen in v1.8.1)."""
-    if seen.job is None or now - seen.job.created <= timedelta(seconds=settings.run_deadline):
+    if seen.job is None or now - seen.job.begun <= timedelta(seconds=settings.run_deadline):
         return None
     return Outcome("Retryable", Reason.DEADLINE_EXCEEDED, f"the job did not end within {settings.run_deadline} seconds")
 
