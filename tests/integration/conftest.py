@@ -9,8 +9,11 @@ from kubernetes.aio import client, config
 
 from pachyderm_standin.process import StandinProcess
 from s3sync_local.cluster import LocalCluster
+from s3sync_operator.pachd import GrpcPachd
+from s3sync_operator.pachyderm import S3Gateway
 from tests.support.cluster import JOB_IMAGE
 from tests.support.operator_process import OperatorProcess
+from tests.support.pachd import Pachd
 from tests.support.standin import s3, standin
 from tests.support.syncs import Syncs, conditions, numbers
 
@@ -36,6 +39,11 @@ def plant(trees: Path, name: str, files: dict[str, bytes]) -> str:
     return name
 
 
+def hold(standin: StandinProcess) -> None:
+    """Make the job slow, so that there is time to do something to it."""
+    standin.set_faults([{"action": "latency", "method": "PUT", "key": ".+", "seconds": 20}])
+
+
 @pytest.fixture
 def namespace(installed: LocalCluster) -> Iterator[str]:
     """A namespace for one test."""
@@ -43,6 +51,28 @@ def namespace(installed: LocalCluster) -> Iterator[str]:
     installed.create_namespace(name)
     yield name
     installed.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def pachd(standin: StandinProcess) -> Pachd:
+    """A client of the stand-in's gRPC API, as a person's."""
+    return Pachd(standin.pachd_address)
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[S3Gateway]:
+    """The operator's side of the S3 gateway."""
+    found = S3Gateway(timeout=5)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+async def grpc_pachd() -> AsyncIterator[GrpcPachd]:
+    """The operator's side of pachd."""
+    found = GrpcPachd(timeout=5)
+    yield found
+    found.close()
 
 
 @pytest.fixture

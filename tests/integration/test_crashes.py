@@ -59,11 +59,6 @@ def sturdy(installed: LocalCluster, namespace: str, tmp_path: Path) -> Iterator[
 
 
 @pytest.fixture
-def pachd(standin: StandinProcess) -> Pachd:
-    return Pachd(standin.pachd_address)
-
-
-@pytest.fixture
 def runs(pachd: Pachd) -> list[Run]:
     """A sync for each client; the one by pfs has a repo with files already."""
     names = {client: f"crash-{client.replace('_', '')}-{uuid4().hex[:6]}" for client in ("pfs", "minio", "file_io")}

@@ -5,7 +5,7 @@ Kubernetes is one in memory in the first part and a real API server in the secon
 
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,25 +30,6 @@ KEY = ("kubeflow", "books")
 SETTINGS = Settings(gateway_timeout=5, deletion_deadline=600)
 LOOKS, MOST_CALLS = 40, 80
 numbers = itertools.count()
-
-
-@pytest.fixture
-def pachd(standin: StandinProcess) -> Pachd:
-    return Pachd(standin.pachd_address)
-
-
-@pytest.fixture
-async def grpc_pachd() -> AsyncIterator[GrpcPachd]:
-    found = GrpcPachd(timeout=5)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-async def gateway() -> AsyncIterator[S3Gateway]:
-    found = S3Gateway(timeout=5)
-    yield found
-    found.close()
 
 
 class Place:
@@ -263,13 +244,18 @@ def test_a_sync_deleted_while_it_runs_takes_its_repo_with_it(
     assert "RepoDeleted" in syncs.events(name)
 
 
+def synced(syncs: Syncs, standin: StandinProcess, trees: Path, policy: str) -> str:
+    """Return a small sync with a deletionPolicy, once it is Ready."""
+    tree = plant(trees, "small", {"a.txt": b"a"})
+    name = syncs.apply_tree(tree, pachdAddress=standin.pachd_address, deletionPolicy=policy)
+    syncs.wait_ready(name)
+    return name
+
+
 def test_a_sync_deleted_while_pachyderm_is_down_waits_says_so_and_goes_once_it_is_back(
     syncs: Syncs, operator: OperatorProcess, standin: StandinProcess, pachd: Pachd, trees: Path
 ) -> None:
-    name = syncs.apply_tree(
-        plant(trees, "small", {"a.txt": b"a"}), pachdAddress=standin.pachd_address, deletionPolicy="DeleteBranch"
-    )
-    syncs.wait_ready(name)
+    name = synced(syncs, standin, trees, "DeleteBranch")
     standin.begin_outage(300)
     syncs.kubectl("delete", "ps3", name, "--wait=false")
     status = syncs.wait_reason(name, "PachdUnreachable")
@@ -284,10 +270,7 @@ def test_a_sync_deleted_while_pachyderm_is_down_waits_says_so_and_goes_once_it_i
 def test_where_pachyderm_is_gone_for_good_the_annotation_lets_the_sync_go(
     syncs: Syncs, operator: OperatorProcess, standin: StandinProcess, pachd: Pachd, trees: Path
 ) -> None:
-    name = syncs.apply_tree(
-        plant(trees, "small", {"a.txt": b"a"}), pachdAddress=standin.pachd_address, deletionPolicy="DeleteRepo"
-    )
-    syncs.wait_ready(name)
+    name = synced(syncs, standin, trees, "DeleteRepo")
     standin.begin_outage(300)
     syncs.kubectl("delete", "ps3", name, "--wait=false")
     syncs.wait_reason(name, "PachdUnreachable")
@@ -303,10 +286,7 @@ def test_past_the_deadline_a_sync_goes_with_a_warning_of_what_is_left(
 ) -> None:
     settings = QUICK | {"deletion_deadline": 2}
     with OperatorProcess(installed, tmp_path / "operator.log", namespaces=namespace, **settings):
-        name = syncs.apply_tree(
-            plant(trees, "small", {"a.txt": b"a"}), pachdAddress=standin.pachd_address, deletionPolicy="DeleteRepo"
-        )
-        syncs.wait_ready(name)
+        name = synced(syncs, standin, trees, "DeleteRepo")
         standin.begin_outage(300)
         syncs.kubectl("delete", "ps3", name, "--wait=false")
         wait_until(gone(syncs, name), "the sync goes")
@@ -318,10 +298,7 @@ def test_a_sync_deleted_while_the_operator_is_away_is_held_and_cleaned_up_after_
     syncs: Syncs, slow_operator: OperatorProcess, standin: StandinProcess, pachd: Pachd, trees: Path
 ) -> None:
     with slow_operator:
-        name = syncs.apply_tree(
-            plant(trees, "small", {"a.txt": b"a"}), pachdAddress=standin.pachd_address, deletionPolicy="DeleteRepo"
-        )
-        syncs.wait_ready(name)
+        name = synced(syncs, standin, trees, "DeleteRepo")
         slow_operator.kill()
         syncs.kubectl("delete", "ps3", name, "--wait=false")
         assert not gone(syncs, name)()

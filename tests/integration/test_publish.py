@@ -19,11 +19,6 @@ TREE = {"a.txt": b"a", "b/c.txt": b"c" * 5000, "b/d.txt": b"", "e.txt": b"e" * 7
 
 
 @pytest.fixture
-def pachd(standin: StandinProcess) -> Pachd:
-    return Pachd(standin.pachd_address)
-
-
-@pytest.fixture
 def atomic(syncs: Syncs, standin: StandinProcess) -> dict[str, Any]:
     """What makes a sync an atomic one of the tests' trees."""
     return {"image": TREES_IMAGE, "pachdAddress": standin.pachd_address, "client": "pfs"}

@@ -6,7 +6,7 @@ Kubernetes is one in memory here; pachd is the stand-in's and the workers are pr
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,28 +72,17 @@ class Place:
 
 
 @pytest.fixture
-def pachd(standin: StandinProcess) -> Pachd:
-    return Pachd(standin.pachd_address)
-
-
-@pytest.fixture
 def place(standin: StandinProcess, pachd: Pachd, tmp_path: Path) -> Place:
     plant(tmp_path, "tree", TREE)
     return Place(standin, pachd, tmp_path)
 
 
-@pytest.fixture
-async def gateway() -> AsyncIterator[S3Gateway]:
-    found = S3Gateway(timeout=5)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-async def grpc_pachd() -> AsyncIterator[GrpcPachd]:
-    found = GrpcPachd(timeout=5)
-    yield found
-    found.close()
+async def staged(place: Place, gateway: S3Gateway, grpc_pachd: GrpcPachd) -> Reconciler:
+    """Have the workers stage, and return the operator that is about to publish."""
+    reconciler = Reconciler(place.cluster, gateway, grpc_pachd, SETTINGS, place.clock)
+    await reconciler.reconcile(KEY)
+    await place.cluster.run_jobs()
+    return reconciler
 
 
 async def finish(place: Place, reconciler: Reconciler, looks: int = LOOKS) -> None:
@@ -183,9 +172,7 @@ async def test_workers_that_are_killed_are_run_again_and_the_others_work_is_take
 async def test_a_target_that_moved_is_compared_anew(
     place: Place, gateway: S3Gateway, grpc_pachd: GrpcPachd, pachd: Pachd
 ) -> None:
-    reconciler = Reconciler(place.cluster, gateway, grpc_pachd, SETTINGS, place.clock)
-    await reconciler.reconcile(KEY)
-    await place.cluster.run_jobs()
+    reconciler = await staged(place, gateway, grpc_pachd)
     # What the job found unchanged is changed behind its back.
     theirs = pachd.start(place.branch, "somebody else's")
     pachd.modify(theirs, [delete("/data/kept.txt"), add("/data/kept.txt", b"not ours")])
@@ -224,9 +211,7 @@ async def test_a_re_run_makes_no_commit_where_nothing_has_changed_and_one_where_
 async def test_commits_of_others_beside_the_destination_cost_no_attempt(
     place: Place, gateway: S3Gateway, grpc_pachd: GrpcPachd, pachd: Pachd
 ) -> None:
-    reconciler = Reconciler(place.cluster, gateway, grpc_pachd, SETTINGS, place.clock)
-    await reconciler.reconcile(KEY)
-    await place.cluster.run_jobs()
+    reconciler = await staged(place, gateway, grpc_pachd)
     for number in range(3):
         pachd.commit(place.branch, {f"/beside/{number}": b"theirs"})
     for _ in range(LOOKS):
@@ -241,9 +226,7 @@ async def test_commits_of_others_beside_the_destination_cost_no_attempt(
 async def test_a_name_that_others_changed_with_its_content_kept_is_no_less_of_a_change(
     place: Place, gateway: S3Gateway, grpc_pachd: GrpcPachd, pachd: Pachd
 ) -> None:
-    reconciler = Reconciler(place.cluster, gateway, grpc_pachd, SETTINGS, place.clock)
-    await reconciler.reconcile(KEY)
-    await place.cluster.run_jobs()
+    reconciler = await staged(place, gateway, grpc_pachd)
     theirs = pachd.start(place.branch)
     pachd.modify(theirs, [delete("/data/kept.txt"), add("/data/kept2.txt", b"kept")])
     pachd.finish(theirs)
@@ -260,9 +243,7 @@ async def test_a_comparison_that_takes_longer_than_a_look_is_found_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(publisher, "PATIENCE", 0.05)
-    reconciler = Reconciler(place.cluster, gateway, grpc_pachd, SETTINGS, place.clock)
-    await reconciler.reconcile(KEY)
-    await place.cluster.run_jobs()
+    reconciler = await staged(place, gateway, grpc_pachd)
     pachd.commit(place.branch, {"/beside/x": b"theirs"})
     standin.set_faults([{"action": "latency", "operation": "DiffFile|GetFile|ModifyFile", "seconds": 0.4}])
     said = set()
@@ -279,9 +260,7 @@ async def test_a_publish_waits_for_whoever_holds_the_target(
 ) -> None:
     plant(tmp_path, "tree", {"only.txt": b"new"})
     place = Place(standin, pachd, tmp_path, prune=None)
-    reconciler = Reconciler(place.cluster, gateway, grpc_pachd, SETTINGS, place.clock)
-    await reconciler.reconcile(KEY)
-    await place.cluster.run_jobs()
+    reconciler = await staged(place, gateway, grpc_pachd)
     theirs = pachd.start(place.branch, "somebody else's")
     await reconciler.reconcile(KEY)
     assert (place.cluster.status.phase, place.cluster.status.conditions[0].reason) == ("Running", Reason.TARGET_BUSY)
@@ -294,9 +273,7 @@ async def test_a_publish_waits_for_whoever_holds_the_target(
 async def test_a_pachd_that_goes_away_is_waited_for_with_all_that_is_staged(
     place: Place, gateway: S3Gateway, grpc_pachd: GrpcPachd, standin: StandinProcess
 ) -> None:
-    reconciler = Reconciler(place.cluster, gateway, grpc_pachd, SETTINGS, place.clock)
-    await reconciler.reconcile(KEY)
-    await place.cluster.run_jobs()
+    reconciler = await staged(place, gateway, grpc_pachd)
     standin.begin_outage(300)
     await reconciler.reconcile(KEY)
     ready = place.cluster.status.conditions[0]
@@ -309,9 +286,7 @@ async def test_a_pachd_that_goes_away_is_waited_for_with_all_that_is_staged(
 async def test_a_sweep_removes_what_dead_runs_left_and_nothing_of_those_under_way(
     place: Place, gateway: S3Gateway, grpc_pachd: GrpcPachd, pachd: Pachd
 ) -> None:
-    reconciler = Reconciler(place.cluster, gateway, grpc_pachd, SETTINGS, place.clock)
-    await reconciler.reconcile(KEY)
-    await place.cluster.run_jobs()
+    await staged(place, gateway, grpc_pachd)
     (live,) = place.staged()
     stranger = "s3sync-0123456789abcdef-w0"
     dead = f"{live[:15]}00000000-w3"

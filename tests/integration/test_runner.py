@@ -12,7 +12,7 @@ from pachyderm_standin.process import StandinProcess
 from s3sync_local.cluster import LocalCluster
 from s3sync_local.node.catalogue import Image
 from s3sync_operator.api import GROUP, KIND, VERSION
-from tests.integration.conftest import QUICK, Syncs, conditions, plant
+from tests.integration.conftest import QUICK, Syncs, conditions, hold, plant
 from tests.integration.test_publish import TREE, commits, files, under
 from tests.support.cluster import JOB_IMAGE, ROOT
 from tests.support.operator_process import OperatorProcess, install
@@ -21,11 +21,6 @@ from tests.support.pachd import Pachd
 
 def jobs(syncs: Syncs, kind: str = "jobs") -> list[dict[str, Any]]:
     return list(json.loads(syncs.kubectl("get", kind, "-o", "json"))["items"])
-
-
-def hold(standin: StandinProcess) -> None:
-    """Make the job slow, so that there is time to do something to it."""
-    standin.set_faults([{"action": "latency", "method": "PUT", "key": ".+", "seconds": 20}])
 
 
 def test_a_job_carries_out_a_sync_and_the_status_names_it(syncs: Syncs, operator: OperatorProcess) -> None:

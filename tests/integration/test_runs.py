@@ -14,7 +14,7 @@ from kubernetes.aio import client
 
 from pachyderm_standin.process import StandinProcess
 from s3sync_local.cluster import LocalCluster
-from s3sync_operator.api import ANNOTATION_RUN_REQUESTED, Sync, to_utc_text
+from s3sync_operator.api import ANNOTATION_RUN_REQUESTED, to_utc_text
 from s3sync_operator.cluster import KubernetesCluster
 from s3sync_operator.pachd import GrpcPachd
 from s3sync_operator.pachyderm import S3Gateway
@@ -22,10 +22,9 @@ from s3sync_operator.reconcile import Reconciler
 from s3sync_operator.settings import Settings
 from tests.integration.conftest import QUICK, Syncs, conditions
 from tests.support.cluster import JOB_IMAGE
-from tests.support.mortal import Killed, Mortal
+from tests.support.mortal import Mortal, live
 from tests.support.operator_process import OperatorProcess
 
-LOOKS = 400
 SLOW = {"action": "latency", "method": "PUT", "key": ".+", "seconds": 20}
 
 
@@ -201,23 +200,6 @@ def test_no_more_runs_than_allowed_are_under_way_also_when_the_operator_is_kille
 SETTINGS = Settings(job_image=JOB_IMAGE, retry_delay=1, gateway_timeout=5)
 
 
-async def live(
-    key: tuple[str, str], cluster: Any, gateway: Any, pachd: Any, done: Callable[[Sync], bool], killed: Any = None
-) -> None:
-    """Reconcile until the sync is done; `killed` is the first operator, which ends at one of its calls."""
-    operator = killed or Reconciler(cluster, gateway, pachd, SETTINGS)
-    for _ in range(LOOKS):
-        try:
-            await operator.reconcile(key)
-        except Killed:
-            operator = Reconciler(cluster, gateway, pachd, SETTINGS)
-        sync = await cluster.get_sync(*key)
-        if sync and done(sync):
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"{key} is not done after {LOOKS} looks")
-
-
 @pytest.mark.parametrize("after_effect", [False, True], ids=["before its effect", "after its effect"])
 async def test_killed_at_any_call_of_a_re_run_it_goes_on_with_that_run(
     syncs: Syncs, api: client.ApiClient, standin: StandinProcess, after_effect: bool
@@ -227,12 +209,14 @@ async def test_killed_at_any_call_of_a_re_run_it_goes_on_with_that_run(
 
     async def story(name: str, last: int) -> None:
         key = (syncs.namespace, name)
-        await live(key, *outside, lambda sync: sync.status.finished)
+        await live(key, outside, SETTINGS, lambda sync: sync.status.finished)
         await asyncio.to_thread(request, syncs, name, "a")
         calls = itertools.count()
         cluster, gateway, pachd = (Mortal(part, calls, last, after_effect=after_effect) for part in outside)
         killed = Reconciler(cluster, gateway, pachd, SETTINGS)
-        await live(key, *outside, lambda sync: sync.status.finished and len(sync.status.history or ()) > 1, killed)
+        await live(
+            key, outside, SETTINGS, lambda sync: sync.status.finished and len(sync.status.history or ()) > 1, killed
+        )
 
     for batch in ((0, 1, 2, 3, 4), (5, 6, 7, 8, 9)):
         await asyncio.gather(*(story(names[last], last) for last in batch))

@@ -13,7 +13,7 @@ from s3sync_local import training_operator
 from s3sync_local.cluster import LocalCluster
 from s3sync_local.errors import KubectlError
 from s3sync_local.processes import free_ports
-from tests.integration.conftest import QUICK, Syncs, conditions, plant
+from tests.integration.conftest import QUICK, Syncs, conditions, hold, plant
 from tests.support.operator_process import ROOT, OperatorProcess, install
 
 
@@ -219,11 +219,6 @@ def test_a_byte_flipped_in_the_store_is_found(
 ) -> None:
     standin.set_faults([{"action": "store-flip", "method": "PUT", "key": ".*/a.txt", "offset": 0}])
     assert_final(syncs.wait_stalled(syncs.apply_tree(tree)), "ContentDiffers")
-
-
-def hold(standin: StandinProcess) -> None:
-    """Make the job slow, so that there is time to do something to it."""
-    standin.set_faults([{"action": "latency", "method": "PUT", "key": ".+", "seconds": 20}])
 
 
 def test_a_tfjob_deleted_by_hand_is_told_and_made_again(

@@ -15,12 +15,11 @@ from s3sync_operator.reconcile import Reconciler
 from s3sync_operator.settings import Settings
 from tests.integration.conftest import Syncs
 from tests.support.cluster import JOB_IMAGE
-from tests.support.mortal import Killed, Mortal
+from tests.support.mortal import Mortal, live
 from tests.support.operator_process import OperatorProcess
 
 SETTINGS = Settings(job_image=JOB_IMAGE, retry_delay=1, gateway_timeout=5)
 STEPS_LIMIT = 60
-LIVES_LIMIT = 400
 
 
 async def run_lives(
@@ -34,17 +33,8 @@ async def run_lives(
         Mortal(pachd, calls, last, after_effect=after),
         SETTINGS,
     )
-    reconciler = first
-    for _ in range(LIVES_LIMIT):
-        try:
-            await reconciler.reconcile(key)
-        except Killed:
-            reconciler = Reconciler(cluster, gateway, pachd, SETTINGS)
-        sync = await cluster.get_sync(*key)
-        if sync and sync.status.finished:
-            return next(calls)
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"{key} is not finished after {LIVES_LIMIT} reconciles")
+    await live(key, (cluster, gateway, pachd), SETTINGS, lambda sync: sync.status.finished, first)
+    return next(calls)
 
 
 @pytest.mark.parametrize("after_effect", [False, True], ids=["before its effect", "after its effect"])

@@ -1,9 +1,21 @@
 """An operator's life that ends at a chosen call."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from s3sync_operator.api import Sync
+from s3sync_operator.cluster import KubernetesCluster
 from s3sync_operator.metrics import Metrics
+from s3sync_operator.pachd import GrpcPachd
+from s3sync_operator.pachyderm import S3Gateway
+from s3sync_operator.reconcile import Reconciler
+from s3sync_operator.settings import Settings
+
+Outside = tuple[KubernetesCluster, S3Gateway, GrpcPachd]
+"""What an operator works with."""
+
+LOOKS = 400
 
 
 class Killed(BaseException):
@@ -43,3 +55,25 @@ class MortalMetrics(Metrics):
         super().pachd_answered(operation, result, seconds)
         if next(self._calls) == self._last:
             raise Killed
+
+
+async def live(
+    key: tuple[str, str],
+    outside: Outside,
+    settings: Settings,
+    done: Callable[[Sync], bool],
+    first: Reconciler | None = None,
+) -> None:
+    """Reconcile until the sync is done; an operator that is killed, as the `first` may be, is followed by another."""
+    cluster, gateway, pachd = outside
+    operator = first or Reconciler(cluster, gateway, pachd, settings)
+    for _ in range(LOOKS):
+        try:
+            await operator.reconcile(key)
+        except Killed:
+            operator = Reconciler(cluster, gateway, pachd, settings)
+        sync = await cluster.get_sync(*key)
+        if sync and done(sync):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{key} is not done after {LOOKS} looks")

@@ -140,22 +140,22 @@ async def _success(way: Way) -> None:
     way.take("it is deleted", "Terminating")
 
 
-async def _retries(way: Way) -> None:
+async def _tries_again(way: Way) -> None:
     await way.look("its TFJob is made", "InProgress")
     way.ends("endpoint-unreachable")
     await way.look("an attempt fails", "InProgress")
     way.cluster.pods = []
     await way.look("the next attempt begins", "InProgress", after=60)
+
+
+async def _retries(way: Way) -> None:
+    await _tries_again(way)
     way.ends("verified")
     await way.look("it is verified", "Current")
 
 
 async def _gives_up(way: Way) -> None:
-    await way.look("its TFJob is made", "InProgress")
-    way.ends("endpoint-unreachable")
-    await way.look("an attempt fails", "InProgress")
-    way.cluster.pods = []
-    await way.look("the next attempt begins", "InProgress", after=60)
+    await _tries_again(way)
     way.ends("endpoint-unreachable")
     await way.look("the last attempt fails", "Failed")
     way.cluster.pods = []

@@ -11,7 +11,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +103,14 @@ def ensure_binaries(progress: Progress) -> Binaries:
         training_operator=paths["training-operator"],
         manifests=paths["manifests"],
     )
+
+
+def show_program(ensure: Callable[[Progress], Path]) -> None:
+    """Provide a program, print where it is, and tell what is done meanwhile; exits with the reason where it cannot."""
+    try:
+        print(ensure(lambda text: print(f"==> {text}", file=sys.stderr)))
+    except LocalClusterError as error:
+        sys.exit(f"error: {error}")
 
 
 def ensure_modules(modules: Sequence[GoModule], progress: Progress) -> dict[str, Path]:

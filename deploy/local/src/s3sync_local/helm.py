@@ -3,11 +3,9 @@
 `python -m s3sync_local.helm` builds it and says where it is.
 """
 
-import sys
 from pathlib import Path
 
-from s3sync_local.binaries import ensure_modules
-from s3sync_local.errors import LocalClusterError
+from s3sync_local.binaries import ensure_modules, show_program
 from s3sync_local.gobuild import GoModule, Progress
 
 HELM_VERSION = "4.3.1"
@@ -23,13 +21,5 @@ def ensure_helm(progress: Progress) -> Path:
     return ensure_modules([HELM], progress)["helm"]
 
 
-def main() -> None:
-    """Build it."""
-    try:
-        print(ensure_helm(lambda text: print(f"==> {text}", file=sys.stderr)))
-    except LocalClusterError as error:
-        sys.exit(f"error: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    show_program(ensure_helm)

@@ -3,11 +3,9 @@
 `python -m s3sync_local.promtool` builds it and says where it is.
 """
 
-import sys
 from pathlib import Path
 
-from s3sync_local.binaries import ensure_modules
-from s3sync_local.errors import LocalClusterError
+from s3sync_local.binaries import ensure_modules, show_program
 from s3sync_local.gobuild import GoModule, Progress
 
 # What finds targets in two dozen clouds is half of its packages, and none of its checks needs it.
@@ -19,13 +17,5 @@ def ensure_promtool(progress: Progress) -> Path:
     return ensure_modules([PROMTOOL], progress)["promtool"]
 
 
-def main() -> None:
-    """Build it."""
-    try:
-        print(ensure_promtool(lambda text: print(f"==> {text}", file=sys.stderr)))
-    except LocalClusterError as error:
-        sys.exit(f"error: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    show_program(ensure_promtool)
