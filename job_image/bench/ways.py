@@ -77,6 +77,7 @@ BASELINE = "AWS CLI"
 WAYS: Sequence[Way] = (
     Way("pfs, atomic, Checksum", HASH, None, _ours("pfs", "Checksum")),
     Way("pfs, atomic, Full", BYTES, None, _ours("pfs", "Full")),
+    Way("file_io, atomic, Checksum", HASH, None, _ours("file_io", "Checksum")),
     Way("file_io, atomic, Full", BYTES, None, _ours("file_io", "Full")),
     Way("minio, atomic, Full", BYTES, None, _ours("minio", "Full")),
     Way(
