@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 import yaml
 
-from s3sync_local.manifests import CHART, MONITORING, OPERATOR
+from s3sync_local.manifests import CHART, ELSEWHERE, MONITORING, OPERATOR, value_name
 from s3sync_operator import __version__
 from s3sync_operator.settings import Settings, read_settings
 from tests.support.deploy import SYSTEM, Helm, HelmError, by_key, comparable, container, environment, only, overlay
@@ -103,33 +104,52 @@ def test_endpoint_log_format_and_more_environment_reach_the_operator(helm: Helm)
             {
                 "defaultEndpoint": "pachd.example.com:600",
                 "logFormat": "full",
-                "extraEnv": [{"name": "S3SYNC_MAX_ATTEMPTS", "value": "3"}],
+                "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy.example.com:3128"}],
             }
         )
     )
     assert found["S3SYNC_DEFAULT_ENDPOINT"] == "pachd.example.com:600"
     assert found["S3SYNC_LOG_FORMAT"] == "full"
-    assert found["S3SYNC_MAX_ATTEMPTS"] == "3"
+    assert found["HTTPS_PROXY"] == "http://proxy.example.com:3128"
 
 
-def test_pachds_address_and_the_limits_in_seconds_reach_the_operator(helm: Helm) -> None:
-    given = {
-        "defaultPachdAddress": "grpcs://pachd.example.com:650",
-        "publishDeadline": 7200,
-        "sweepInterval": 60,
-        "strayAge": 31536000,
-        "deletionDeadline": 120,
-    }
+SETTINGS = {
+    "maxAttempts": 3,
+    "retryDelay": 1,
+    "retryDelayMax": 2,
+    "startDeadline": 4,
+    "runDeadline": 31536000,
+    "publishDeadline": 7200,
+    "sweepInterval": 60,
+    "strayAge": 31536001,
+    "deletionDeadline": 120,
+    "jobMemoryRequest": "2Gi",
+    "jobCpuRequest": "",
+    "allowHostPath": ["/data", "/srv/books"],
+    "gatewayTimeout": 5,
+    "apiTimeout": 6,
+    "resyncInterval": 7,
+    "progressInterval": 8,
+    "maxConcurrentRuns": 20,
+    "maxConcurrentRunsPerEndpoint": 0,
+    "concurrency": 9,
+    "metricsSyncs": 0,
+    "logLevel": "debug",
+}
+
+
+def test_pachds_address_and_each_setting_reach_the_operator(helm: Helm) -> None:
+    given = {"defaultPachdAddress": "grpcs://pachd.example.com:650", "settings": SETTINGS}
     found = read_settings([], environment(helm.template(given)))
     assert found.default_pachd_address == "grpcs://pachd.example.com:650"
-    assert (found.publish_deadline, found.sweep_interval, found.stray_age) == (7200, 60, 31536000)
-    assert found.deletion_deadline == 120
+    shown = {value_name(name): value for name, value in asdict(found).items() if name not in ELSEWHERE}
+    assert shown == {**SETTINGS, "allowHostPath": ("/data", "/srv/books")}
 
 
-def test_what_is_not_given_is_as_the_operator_has_it_by_itself(helm: Helm) -> None:
-    found, plain = read_settings([], environment(helm.template())), Settings()
-    for name in ("default_pachd_address", "publish_deadline", "sweep_interval", "stray_age", "deletion_deadline"):
-        assert getattr(found, name) == getattr(plain, name)
+def test_what_is_not_given_or_null_is_as_the_operator_has_it_by_itself(helm: Helm) -> None:
+    given = {"logFormat": "plain", "settings": {"maxAttempts": None}}
+    found, plain = read_settings([], environment(helm.template(given))), Settings()
+    assert found == replace(plain, default_endpoint=found.default_endpoint, job_image=found.job_image)
 
 
 def test_namespaces_get_a_role_each_and_no_cluster_role_is_left(helm: Helm) -> None:
@@ -256,14 +276,17 @@ REFUSED = [
     ({"namespaces": ["a", "a"]}, "/namespaces"),
     ({"defaultEndpoint": "s3://bucket"}, "/defaultEndpoint"),
     ({"defaultPachdAddress": "pachd"}, "/defaultPachdAddress"),
-    ({"publishDeadline": 0}, "/publishDeadline"),
-    ({"sweepInterval": "often"}, "/sweepInterval"),
-    ({"strayAge": -1}, "/strayAge"),
-    ({"deletionDeadline": 1.5}, "/deletionDeadline"),
-    ({"extraEnv": [{"name": "S3SYNC_STRAY_AGE", "value": "1"}]}, "/extraEnv/0/name"),
+    ({"settings": {"publishDeadline": 0}}, "/settings/publishDeadline"),
+    ({"settings": {"sweepInterval": "often"}}, "/settings/sweepInterval"),
+    ({"settings": {"strayAge": -1}}, "/settings/strayAge"),
+    ({"settings": {"deletionDeadline": 1.5}}, "/settings/deletionDeadline"),
+    ({"settings": {"maxConcurrentRun": 1}}, "maxConcurrentRun"),
+    ({"settings": {"jobMemoryRequest": "much"}}, "/settings/jobMemoryRequest"),
+    ({"settings": {"allowHostPath": ["data"]}}, "/settings/allowHostPath/0"),
+    ({"settings": {"logLevel": "loud"}}, "/settings/logLevel"),
     ({"logFormat": "xml"}, "/logFormat"),
     ({"extraEnv": [{"name": "S3SYNC_NAMESPACES", "value": "b"}]}, "/extraEnv/0/name"),
-    ({"extraEnv": [{"name": "S3SYNC_MAX_ATTEMPTS", "value": 3}]}, "/extraEnv/0/value"),
+    ({"extraEnv": [{"name": "HTTPS_PROXY", "value": 3}]}, "/extraEnv/0/value"),
     ({"crds": {"keep": "yes"}}, "/crds/keep"),
     ({"networkPolicy": {"apiServerPorts": []}}, "/networkPolicy/apiServerPorts"),
     ({"serviceMonitor": {"interval": "often"}}, "/serviceMonitor/interval"),

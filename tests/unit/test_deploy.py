@@ -174,6 +174,12 @@ def test_a_value_is_a_row_and_a_group_is_told_value_by_value() -> None:
     assert rows == ['| `image.tag` | The tag. | `"1"` |', "| `tolerations` | Taints. | `[]` |"]
 
 
+def test_what_has_no_value_by_default_is_shown_with_the_default_of_its_own() -> None:
+    settings = {"properties": {"maxAttempts": {"description": "Attempts.", "default": 5}}}
+    rows = table({"properties": {"settings": settings}}, {"settings": {}}).splitlines()[2:]
+    assert rows == ["| `settings.maxAttempts` | Attempts. | `5` |"]
+
+
 def test_a_readme_without_the_marks_of_its_table_is_refused() -> None:
     with pytest.raises(ValueError, match="values: generated"):
         with_table("# A chart\n", "| rows |\n")

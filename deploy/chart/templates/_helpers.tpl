@@ -36,3 +36,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- with $tag }}:{{ . }}{{ end }}
 {{- with $image.digest }}@{{ . }}{{ end }}
 {{- end }}
+
+{{- /* A list with commas, a number in whole digits: YAML's numbers are floats here, which print as 3.1536e+07. */ -}}
+{{- define "s3sync.setting" -}}
+{{- if kindIs "slice" . }}{{ join "," . }}{{ else if kindIs "string" . }}{{ . }}{{ else }}{{ int64 . }}{{ end }}
+{{- end }}

@@ -106,7 +106,8 @@ class Settings:
         return timedelta(seconds=min(self.retry_delay_max, self.retry_delay * 2 ** min(attempt - 1, 20)))
 
 
-_QUANTITY = r"([0-9]+|[0-9]*\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i|[eE][0-9]+)?"
+QUANTITY = r"([0-9]+|[0-9]*\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i|[eE][0-9]+)?"
+QUANTITIES = ("job_memory_request", "job_cpu_request")
 
 ENVIRONMENT_PREFIX = "S3SYNC_"
 _RULES = {
@@ -114,10 +115,11 @@ _RULES = {
     "default_pachd_address": rules.PACHD_ADDRESS,
     "job_image": rules.IMAGE,
 }
-_CHOICES = {"log_format": ("plain", "full", "json"), "log_level": ("debug", "info", "warning", "error")}
+CHOICES = {"log_format": ("plain", "full", "json"), "log_level": ("debug", "info", "warning", "error")}
 
 
-def _variable(name: str) -> str:
+def variable(name: str) -> str:
+    """Return the environment variable of a setting, by its field's name."""
     return ENVIRONMENT_PREFIX + name.upper()
 
 
@@ -147,12 +149,12 @@ def read_settings(arguments: Sequence[str] = (), environment: Mapping[str, str] 
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
     values: dict[str, Any] = {}
     for item in fields(Settings):
-        raw = given.get(item.name, environment.get(_variable(item.name)))
+        raw = given.get(item.name, environment.get(variable(item.name)))
         if raw is not None:
             try:
                 values[item.name] = _converted(item.name, item.default, raw, item.metadata.get("least", 1))
             except ValueError as error:
-                parser.error(f"--{item.name.replace('_', '-')} ({_variable(item.name)}): {error}")
+                parser.error(f"--{item.name.replace('_', '-')} ({variable(item.name)}): {error}")
     return Settings(**values)
 
 
@@ -163,12 +165,12 @@ def _converted(name: str, default: object, raw: str, least: int) -> object:
         return _namespaces(raw)
     if isinstance(default, int):
         return _number(raw, least)
-    if name in _CHOICES and raw not in _CHOICES[name]:
-        raise ValueError(f"'{raw}' is none of {', '.join(_CHOICES[name])}")
+    if name in CHOICES and raw not in CHOICES[name]:
+        raise ValueError(f"'{raw}' is none of {', '.join(CHOICES[name])}")
     optional = not raw and default == ""
     if name in _RULES and not optional and not _RULES[name].accepts(raw):
         raise ValueError(f"'{raw}' {_RULES[name].message}")
-    if name in ("job_memory_request", "job_cpu_request") and raw and not re.fullmatch(_QUANTITY, raw):
+    if name in QUANTITIES and raw and not re.fullmatch(QUANTITY, raw):
         raise ValueError(f"'{raw}' is not a quantity such as 100m, 0.5 or 600Mi")
     if name in ("health_address", "metrics_address") and raw:
         host_and_port(raw)

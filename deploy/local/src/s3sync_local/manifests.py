@@ -1,5 +1,6 @@
-"""Makes what is generated of deploy/: install.yaml, the chart's copies of the definition, the roles and the alerts,
-the values' table in its README, the alert rules as a PrometheusRule, and Argo CD's scripts as its ConfigMap has them.
+"""Makes what is generated of deploy/: install.yaml, the chart's copies of the definition, the roles and the alerts, the
+operator's settings in its schema, the values' table in its README, the alert rules as a PrometheusRule, and Argo CD's
+scripts as its ConfigMap has them.
 
 `python -m s3sync_local.manifests` writes the files, with `--check` it fails where one is not as generated.
 """
@@ -11,12 +12,14 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from s3sync_local.errors import KubectlError
+from s3sync_operator.settings import CHOICES, QUANTITIES, QUANTITY, Settings
 
 ROOT = Path(__file__).resolve().parents[4]
 DEPLOY = ROOT / "deploy"
@@ -29,6 +32,17 @@ CLUSTER_SCOPED = ("customresourcedefinitions",)
 MONITORING = DEPLOY / "monitoring"
 ARGOCD = DEPLOY / "gitops/argocd"
 ARGOCD_KIND = "sync.pachyderm.io_PachydermS3Sync"
+SCHEMA = CHART / "values.schema.json"
+ELSEWHERE = (
+    "namespaces",
+    "job_image",
+    "default_endpoint",
+    "default_pachd_address",
+    "log_format",
+    "health_address",
+    "metrics_address",
+)
+"""Settings of the operator that are not among the chart's `settings`: other values give them, or its ports do."""
 TABLE_BEGIN, TABLE_END = "<!-- values: generated -->\n", "<!-- end of values -->\n"
 
 Raw = dict[str, Any]
@@ -67,6 +81,43 @@ def _is_cluster_scoped(rule: Raw) -> bool:
     return bool(set(rule["resources"]) & set(CLUSTER_SCOPED))
 
 
+def settings_schema() -> Raw:
+    """Return the schema of the chart's `settings`: the operator's settings, as the operator itself tells them."""
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            value_name(item.name): _setting_schema(item) for item in fields(Settings) if item.name not in ELSEWHERE
+        },
+    }
+
+
+def value_name(setting: str) -> str:
+    """Return the chart's name of an operator's setting; the template makes the variable's name of it again."""
+    first, *rest = setting.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def _setting_schema(item: Field[Any]) -> Raw:
+    default, told = item.default, item.metadata
+    known: Raw = {"description": f"The operator's --{item.name.replace('_', '-')}: {told['help']}."}
+    if isinstance(default, tuple):
+        paths = {"type": "string", "pattern": "^/"}
+        return {**known, "type": ["array", "null"], "items": paths, "default": list(default)}
+    if isinstance(default, int):
+        return {**known, "type": ["integer", "null"], "minimum": told.get("least", 1), "default": default}
+    if item.name in CHOICES:
+        known["enum"] = [*CHOICES[item.name], None]
+    if item.name in QUANTITIES:
+        known["pattern"] = f"^({QUANTITY})?$"
+    return {**known, "type": ["string", "null"], "default": default}
+
+
+def with_settings(schema: Raw) -> Raw:
+    """Return the chart's schema with its part on the operator's settings made anew."""
+    return {**schema, "properties": {**schema["properties"], "settings": settings_schema()}}
+
+
 def table(schema: Raw, values: Raw) -> str:
     """Return the values as a Markdown table: name, what it is, default; groups are told value by value."""
     rows = [f"| `{name}` | {what} | `{json.dumps(default)}` |\n" for name, what, default in _rows(schema, values)]
@@ -74,12 +125,11 @@ def table(schema: Raw, values: Raw) -> str:
 
 
 def _rows(schema: Raw, values: Raw, prefix: str = "") -> Iterator[tuple[str, str, object]]:
-    for name, default in values.items():
-        part = schema["properties"][name]
+    for name, part in schema["properties"].items():
         if "properties" in part:
-            yield from _rows(part, default, f"{prefix}{name}.")
-        else:
-            yield prefix + name, part["description"], default
+            yield from _rows(part, values[name], f"{prefix}{name}.")
+        elif name in values or "default" in part:
+            yield prefix + name, part["description"], values.get(name, part.get("default"))
 
 
 def with_table(readme: str, rows: str) -> str:
@@ -93,11 +143,12 @@ def with_table(readme: str, rows: str) -> str:
 
 def generated() -> dict[Path, str]:
     """Return each generated file's content."""
-    schema = json.loads((CHART / "values.schema.json").read_text())
+    schema = with_settings(json.loads(SCHEMA.read_text()))
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     found = roles(_objects(DEPLOY / "base/rbac.yaml"), _objects(DEPLOY / "base/aggregated-roles.yaml"))
     return {
         DEPLOY / "install.yaml": _header("deploy/overlays/cluster") + render(DEPLOY / "overlays/cluster"),
+        SCHEMA: json.dumps(schema, indent=2, ensure_ascii=False) + "\n",
         CHART / "files/crd.yaml": CRD.read_text(),
         CHART / "files/roles.yaml": _header("deploy/base/*.yaml") + yaml.safe_dump(found, sort_keys=False, width=120),
         MONITORING / "prometheusrule.yaml": _header("deploy/monitoring/rules.yaml")
