@@ -18,8 +18,9 @@ LOST = {"action": "lose-answer", "times": 1}
 STAGED = f"{STAGING}-w0"
 
 
-def direct(job: Job, *arguments: str) -> Ended:
-    return job.run("-i", "in", "--client", "pfs", "--pachd-address", job.standin.pachd_address, *arguments)
+def direct(job: Job, *arguments: str, **environment: str) -> Ended:
+    address = job.standin.pachd_address
+    return job.run("-i", "in", "--client", "pfs", "--pachd-address", address, *arguments, **environment)
 
 
 def is_open(job: Job, name: str = "master") -> bool:
@@ -29,10 +30,13 @@ def is_open(job: Job, name: str = "master") -> bool:
 
 
 @contextmanager
-def begun(job: Job, operation: str, *arguments: str, calls: int = 1) -> Iterator[subprocess.Popen[bytes]]:
+def begun(
+    job: Job, operation: str, *arguments: str, calls: int = 1, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start a run, wait until it has made so many calls of the operation, and see it end."""
     job.standin.reset_requests()
-    with job.start("-i", "in", "--client", "pfs", *arguments, PACHD_ADDRESS=job.standin.pachd_address) as process:
+    environment["PACHD_ADDRESS"] = job.standin.pachd_address
+    with job.start("-i", "in", "--client", "pfs", *arguments, **environment) as process:
         deadline = time.monotonic() + 30
         while job.standin.requests()["by_operation"].get(operation, 0) < calls:
             assert time.monotonic() < deadline, f"the run does not come to its {operation}"
@@ -80,6 +84,37 @@ def test_a_run_that_is_ended_by_a_signal_leaves_no_head_of_the_target_open(job: 
         output, errors = process.communicate(timeout=15)
     assert ended(process.returncode, output, errors).reason == "Terminated"
     assert job.head() == head
+
+
+def killed(job: Job, writer: str) -> str:
+    """Kill a run outright that writes to the branch itself; return the commit that it leaves open."""
+    job.standin.set_faults([{"action": "latency", "operation": "AddFile", "seconds": 20, "times": 1}])
+    with begun(job, "ModifyFile", S3SYNC_WRITER=writer) as process:
+        process.kill()
+        process.communicate(timeout=15)
+    assert is_open(job)
+    return job.head()
+
+
+def test_what_a_run_that_was_killed_outright_left_open_is_removed_by_the_next_of_that_sync(job: Job) -> None:
+    job.write(FILES)
+    before = job.head()
+    left = killed(job, "s3sync-one")
+    job.standin.set_faults([])
+    run = direct(job, S3SYNC_WRITER="s3sync-one")
+    assert (run.code, is_open(job)) == (0, False)
+    assert {key: job.stored(key) for key in job.listed()} == FILES
+    (made,) = [info.commit.id for info in job.pachd.commits(job.branch().repo) if info.commit.id != before]
+    assert made != left
+
+
+@pytest.mark.parametrize("writer", ["s3sync-two", ""])
+def test_what_somebody_else_has_open_is_left_to_them(job: Job, writer: str) -> None:
+    job.write(FILES)
+    left = killed(job, "s3sync-one")
+    job.standin.set_faults([])
+    assert direct(job, S3SYNC_WRITER=writer).reason == "CommitFailed"
+    assert (job.head(), is_open(job)) == (left, True)
 
 
 @pytest.mark.parametrize("stray", [{"/in/stray": b"x"}, {"/in/a": b"A"}])

@@ -27,6 +27,7 @@ from s3sync_job.settings import (
     parse_pachd,
     parse_staging,
     parse_worker,
+    parse_writer,
 )
 
 DEFAULT_THREADS = 16
@@ -66,6 +67,7 @@ environment:
   S3_REQUEST_TIMEOUT_MSEC     how long a silent gateway is waited for (default 60000, more for large files)
   TF_CONFIG                   set by the training-operator: with N workers each takes its share of files and bytes
   JOB_COMPLETION_INDEX        set by Kubernetes in an indexed Job, the same; S3SYNC_WORKERS tells how many there are
+  S3SYNC_WRITER               a name for the sync: without staging, pfs removes a commit that a dead run of it left open
   {TERMINATION_LOG_VARIABLE}      see --termination-log
 
 exit codes (a retry may mend those from 128 on):
@@ -219,6 +221,7 @@ def parse_settings(arguments: argparse.Namespace, environment: Mapping[str, str]
         verify=Verify(arguments.verify),
         pachd=parse_pachd(arguments.pachd_address or environment.get("PACHD_ADDRESS", ""), gateway, environment),
         staging=_staging(arguments, worker),
+        writer=parse_writer(environment),
         filter=Filter(tuple(arguments.include), tuple(arguments.exclude)),
         on_invalid_path=OnInvalidPath(arguments.on_invalid_path),
         prune=_prune(arguments),

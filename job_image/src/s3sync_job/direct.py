@@ -65,11 +65,13 @@ class DirectSync:
             place = self._clients.target_place()
             session.copy(transport, place, plan.mine)
             return place
-        pachd = self._clients.pachd()
-        description = printable(f"s3sync-job {session.settings.input_path}")
+        pachd, settings = self._clients.pachd(), session.settings
+        # Nobody else writes for this worker: what is open by its mark is a dead run's.
+        mark = f"s3sync-job for {settings.writer}-w{settings.worker.index}: " if settings.writer else ""
+        description = printable(f"{mark or 's3sync-job '}{settings.input_path}")
         # Workers take turns: a branch has one open commit at a time.
-        turns = 0 if session.settings.worker.count == 1 else sum(file.size for file in plan.everything)
-        opened = pachd.open_commit(target.branch, description, plan.total_bytes, wait_for=turns)
+        turns = 0 if settings.worker.count == 1 else sum(file.size for file in plan.everything)
+        opened = pachd.open_commit(target.branch, description, plan.total_bytes, wait_for=turns, own=mark)
         with session.tally.provisional(), opened as commit:
             place = Place(session.settings.bucket, target.branch, commit)
             session.copy(transport, place, plan.mine)

@@ -68,12 +68,16 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class Head:
-    """A branch's head: the commit's ID, whether it is finished, its error, ``""`` for none, and its description."""
+    """A branch's head: the commit's ID, whether it is finished, its error, ``""`` for none, and its description.
+
+    It is open where nobody has begun to finish it.
+    """
 
     commit: str
     finished: bool
     error: str
     description: str = ""
+    open: bool = False
 
 
 class PachdClient:
@@ -160,18 +164,19 @@ class PachdClient:
         self.modify(commit, put_requests(path, io.BytesIO(content)), len(content))
 
     @contextmanager
-    def open_commit(self, branch: str, description: str, size: int, wait_for: int = 0) -> Iterator[str]:
+    def open_commit(self, branch: str, description: str, size: int, wait_for: int = 0, own: str = "") -> Iterator[str]:
         """Start a commit on the branch, which is made where it is missing, and finish it after the block.
 
         It is dropped where the block fails, or where it cannot be finished: what is finished would be seen, and what
         stays open keeps everybody from the branch. ``size`` is the bytes expected. The description gets a few random
         digits behind it, by which a commit is known again whose start was not answered. While somebody else has the
-        head open, it is waited for as long as it may take to write ``wait_for`` bytes (0: not at all).
+        head open, it is waited for as long as it may take to write ``wait_for`` bytes (0: not at all). A head that is
+        open and whose description begins with ``own`` is dropped.
 
         Raises:
             SyncError: CommitFailed where it cannot be started, as while somebody else has the head open, or finished.
         """
-        commit = self._start_in_turn(branch, f"{description} [{secrets.token_hex(4)}]", wait_for)
+        commit = self._start_in_turn(branch, f"{description} [{secrets.token_hex(4)}]", wait_for, own)
         try:
             yield commit
         except BaseException:
@@ -223,18 +228,31 @@ class PachdClient:
         if left is not None and own == len(commits):
             self.drop(left.commit)
 
-    def _start_in_turn(self, branch: str, description: str, wait_for: int) -> str:
+    def _start_in_turn(self, branch: str, description: str, wait_for: int, own: str) -> str:
         until = time.monotonic() + (_stream_seconds(wait_for) if wait_for else 0)
         pause = BACKOFF_SECONDS
         while True:
             try:
                 return self._start(branch, description)
             except SyncError as error:
-                if error.reason is not Reason.COMMIT_FAILED or time.monotonic() > until:
+                if error.reason is not Reason.COMMIT_FAILED:
+                    raise
+                if own and self._drop_open(branch, own):
+                    own = ""  # Once is enough: nobody is alive who would open another.
+                    continue
+                if time.monotonic() > until:
                     raise
             # Those who wait for the same head should not all come back at once.
             time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - No secret is made of it.
             pause = min(LONGEST_TURN_PAUSE, pause * 2)
+
+    def _drop_open(self, branch: str, own: str) -> bool:
+        """Drop the branch's head where it is open and its description begins with ``own``; tell whether it was."""
+        head = self.head(branch)
+        if head is None or not head.open or not head.description.startswith(own):
+            return False
+        self.drop(head.commit)
+        return True
 
     def _start(self, branch: str, description: str) -> str:
         try:
@@ -288,7 +306,7 @@ class PachdClient:
             info = self._call(CALL_SECONDS, lambda api: api.inspect_commit(commit=self._commit(commit)))
         except SyncError:
             raise error from None
-        return bool(info.finishing and info.finishing.year > 1970)
+        return not _head(info).open
 
     def _is_file(self, commit: str, key: str) -> bool:
         try:
@@ -399,8 +417,12 @@ def _one_line(details: str | None) -> str:
 
 
 def _head(info: Any) -> Head:
-    # Unset timestamps read as 1970.
-    return Head(info.commit.id, bool(info.finished and info.finished.year > 1970), info.error, info.description)
+    return Head(info.commit.id, _is_set(info.finished), info.error, info.description, not _is_set(info.finishing))
+
+
+def _is_set(time: Any) -> bool:
+    """Unset timestamps read as 1970."""
+    return bool(time and time.year > 1970)
 
 
 def _stream_seconds(size: int) -> float:

@@ -150,7 +150,8 @@ class Staging:
 
 @dataclass(frozen=True)
 class Settings:
-    """All that a run is told: ``prefix`` is the key prefix that the files get, without slashes at its ends."""
+    """All that a run is told: ``prefix`` is the key prefix that the files get, without slashes at its ends; ``writer``
+    is for whom, by which a commit that a dead run left open is known, ``""`` where nobody says."""
 
     bucket: str
     input_path: str
@@ -164,6 +165,7 @@ class Settings:
     verify: Verify = Verify.FULL
     pachd: Pachd | None = None
     staging: Staging | None = None
+    writer: str = ""
     filter: Filter = EVERYTHING
     on_invalid_path: OnInvalidPath = OnInvalidPath.FAIL
     prune: Prune | None = None
@@ -245,6 +247,14 @@ def parse_repo_branch(bucket: str) -> RepoBranch:
     if len(parts) > 3 or not all(parts):
         raise _invalid("-b/--bucket", f"{bucket!r} is no branch of a repo", "give <branch>.<repo>[.<project>]")
     return RepoBranch(parts[2] if len(parts) == 3 else DEFAULT_PROJECT, parts[1], parts[0])
+
+
+def parse_writer(environment: Mapping[str, str]) -> str:
+    """Return S3SYNC_WRITER; raises SyncError InvalidArguments where it is no name."""
+    writer = environment.get("S3SYNC_WRITER", "")
+    if writer and not _BRANCH.fullmatch(writer):
+        raise _invalid("S3SYNC_WRITER", f"{writer!r} is no name", "use up to 63 letters, digits, _ and -")
+    return writer
 
 
 def parse_staging(branch: str, base: str, worker: Worker, batch_files: int, batch_bytes: int) -> Staging:

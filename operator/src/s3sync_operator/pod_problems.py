@@ -33,6 +33,7 @@ OWN_VARIABLES = {
     "TF_CONFIG": "spec.workers",
     "JOB_COMPLETION_INDEX": "spec.workers",
     "S3SYNC_TERMINATION_LOG": "",
+    "S3SYNC_WRITER": "",
 }
 """The variables that the job gets from the spec, and the field that says the same."""
 

@@ -46,7 +46,8 @@ def pod_template(
     annotations: Mapping[str, str],
     place: Mapping[str, str],
 ) -> Raw:
-    """Return the template of a run's pods; `place` holds the variables that tell a worker its place."""
+    """Return the template of a run's pods; `place` holds the variables that tell a worker its place, and for whom it
+    works."""
     wanted = plain(spec.pod_template or PodTemplate())
     return {
         "metadata": {

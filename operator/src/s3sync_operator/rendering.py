@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from s3sync_operator.api import LABEL_QUEUE, Spec, Sync
+from s3sync_operator.api import LABEL_QUEUE, Client, Spec, Sync
 from s3sync_operator.desired import (
     ANNOTATION_ATTEMPT,
     ANNOTATION_SYNC,
@@ -16,6 +16,7 @@ from s3sync_operator.pods import pod_template
 from s3sync_operator.runners import kind_of
 from s3sync_operator.runs import limits
 from s3sync_operator.settings import Settings
+from s3sync_operator.staging import writer
 
 
 def job_object(sync: Sync, spec: Spec, run: Run, settings: Settings, found: Found) -> dict[str, Any]:
@@ -23,7 +24,8 @@ def job_object(sync: Sync, spec: Spec, run: Run, settings: Settings, found: Foun
     kind, workers = kind_of(spec.effective_runner), spec.effective_workers
     own = labels(sync)
     annotations = {ANNOTATION_SYNC: sync.name, ANNOTATION_ATTEMPT: str(run.attempt)}
-    template = pod_template(spec, settings, found, own, annotations, kind.environment(workers))
+    told = kind.environment(workers) | _writer(sync, spec, found)
+    template = pod_template(spec, settings, found, own, annotations, told)
     return {
         "apiVersion": kind.resource.api_version,
         "kind": kind.resource.kind,
@@ -36,3 +38,10 @@ def job_object(sync: Sync, spec: Spec, run: Run, settings: Settings, found: Foun
         },
         "spec": kind.spec(template, workers, limits(spec, settings).run_deadline),
     }
+
+
+def _writer(sync: Sync, spec: Spec, found: Found) -> dict[str, str]:
+    """Return what tells workers that write to the branch itself for whom they do: by it they know what a dead attempt
+    left open there."""
+    direct = spec.effective_client is Client.PFS and found.staging is None
+    return {"S3SYNC_WRITER": writer(sync)} if direct else {}

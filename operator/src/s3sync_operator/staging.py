@@ -44,6 +44,11 @@ def owner_of(uid: str) -> str:
     return short_hash(uid)
 
 
+def writer(sync: Sync) -> str:
+    """Return what names a sync where its workers write to the branch itself."""
+    return PREFIX + owner_of(sync.uid)
+
+
 def run_id(sync: Sync, run: Run) -> str:
     """Return the 16 hex digits that all attempts of a run share."""
     return owner_of(sync.uid) + short_hash(f"{sync.uid}/{run.generation}/{run.digest}{run.mark}")
