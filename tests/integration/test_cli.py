@@ -228,6 +228,19 @@ def test_all_workers_are_told_apart_by_their_pods_names(
     assert prefixes == set(status["podNames"])
 
 
+def test_a_sync_without_kubeflow_is_followed_and_retried_as_one_with_it(
+    cli: Cli, syncs: Syncs, operator: OperatorProcess, standin: Any
+) -> None:
+    name = syncs.apply(runner="Job", workers=2, pachdAddress=standin.pachd_address)
+    followed = cli("logs", name, "-f", "--all-workers")
+    assert followed.code == 0, followed.errors
+    first = syncs.wait_ready(name)
+    assert {line.partition("]")[0].removeprefix("[") for line in followed.output.splitlines()} == set(first["podNames"])
+    ran = cli("retry", name, "--wait", "--timeout", "60")
+    assert ran.code == 0, ran.errors
+    assert syncs.get(name)["status"]["jobName"] != first["jobName"]
+
+
 def test_a_log_of_no_pod_is_waited_for_no_longer_than_asked(cli: Cli, syncs: Syncs) -> None:
     ran = cli("logs", syncs.apply(), "--pod-timeout", "1")
     assert (ran.code, "no job was made for it within 1 seconds" in ran.one_line) == (4, True)
