@@ -259,6 +259,18 @@ def test_a_branch_that_somebody_holds_open_is_waited_for(here: Here) -> None:
     assert here.held() == {**under("in"), "in/new.txt": b"new"}
 
 
+def test_a_variable_whose_value_only_the_cluster_has_is_told(here: Here) -> None:
+    of_map = {"configMapKeyRef": {"name": "settings", "key": "x"}}
+    env = [{"name": name, "valueFrom": of_map} for name in ("PROXY", "HOME")]
+    result = here.run(client="pfs", podTemplate={"env": [*env, {"name": "PLAIN", "value": "1"}]})
+    assert (result.code, result.told["result"]) == (0, "Verified"), result.errors
+    told = [line for line in result.errors.splitlines() if "podTemplate" in line]
+    assert told == [
+        "spec.podTemplate.env: PROXY has its value from the cluster; here, it is not set; export PROXY if it matters",
+        "spec.podTemplate.env: HOME has its value from the cluster; here, it is as this shell has it",
+    ]
+
+
 def test_a_sync_that_is_not_valid_does_not_begin(here: Here) -> None:
     result = here.run(workers=0)
     assert (result.code, result.told) == (1, {})

@@ -25,6 +25,7 @@ from s3sync_cli.options import Kept, address, namespace_here
 from s3sync_cli.render import settings_of, syncs_in, valid_sync
 from s3sync_operator import rules
 from s3sync_operator.api import Spec
+from s3sync_operator.models import plain
 
 MOST_PEM_BYTES = 1024 * 1024
 
@@ -148,6 +149,13 @@ def _tell(spec: Spec, say: Callable[[str], None], environment: Mapping[str, str]
         say(f"spec.workers: {spec.effective_workers}; here, one process does it all")
     if spec.secret_ref is None and environment.get(TOKEN_VARIABLE):
         say(f"spec.secretRef is not set, so {TOKEN_VARIABLE} is not used")
+    for item in plain(spec.pod_template).get("env", ()) if spec.pod_template else ():
+        if "valueFrom" in item:
+            name = item["name"]
+            here = (
+                "it is as this shell has it" if name in environment else f"it is not set; export {name} if it matters"
+            )
+            say(f"spec.podTemplate.env: {name} has its value from the cluster; here, {here}")
 
 
 def _input(spec: Spec, input_path: str | None) -> str | None:
