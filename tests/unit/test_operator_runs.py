@@ -69,6 +69,29 @@ async def test_a_re_run_that_waits_for_the_job_before_it_to_end_warns_nobody() -
     assert it.cluster.events == ["RunRequested", "TFJobCreated"]
 
 
+async def test_the_second_attempt_of_a_re_run_waits_for_the_first_to_end_however_long_that_ran() -> None:
+    it = await world(runPolicy={"backoffLimit": 1, "activeDeadlineSeconds": 3600})
+    await it.request("a")
+    await it.run()
+    await it.later(seconds=3700)
+    assert it.status.phase == "Retrying"
+    await it.later(seconds=11)
+    syncing = it.status.condition(ConditionType.SYNCING)
+    assert syncing
+    assert (it.status.attempt, it.conditions["Ready"], syncing.reason) == (2, "True", "PreviousRunTerminating")
+    await it.later(seconds=601)
+    assert it.conditions == {"Ready": "False", "Stalled": "True"}
+
+
+async def test_a_finished_job_goes_in_its_time_also_while_the_next_run_is_held_back() -> None:
+    it = await world(runPolicy={"ttlSecondsAfterFinished": 60})
+    await it.change(suspend=True)
+    await it.request("a")
+    assert (len(it.cluster.jobs), it.pause is not None and it.pause <= 60) == (1, True)
+    await it.later(seconds=61)
+    assert (it.cluster.jobs, it.status.phase) == ([], "Suspended")
+
+
 async def test_passing_trouble_of_a_re_run_stands_in_syncing() -> None:
     it = await world()
     await it.request("a")

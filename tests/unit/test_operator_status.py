@@ -29,6 +29,11 @@ def report(name: str) -> str:
     return json.dumps(json.loads((REPORTS / f"{name}.json").read_text()))
 
 
+def reporting(**changes: Any) -> str:
+    """A good report with some of it changed."""
+    return json.dumps(json.loads(report("verified")) | changes)
+
+
 def seen(*pods: dict[str, Any], condition: str = "Created", message: str = "", deleting: bool = False) -> Observation:
     return observe(tfjob_object("job", condition=condition, message=message, deleting=deleting), pods, {})
 
@@ -108,6 +113,33 @@ CASES: list[tuple[str, Observation, datetime, tuple[str, str]]] = [
         ("Retryable", "TFJobDeleted"),
     ),
     ("a TFJob that does not exist is gone", observe(None, [], {}), SOON, ("Retryable", "TFJobDeleted")),
+    (
+        "what was staged for a TFJob that is gone is not published, however well its pods report",
+        observe(
+            None,
+            [
+                pod(
+                    "Succeeded",
+                    state=terminated(0, reporting(staged={"branch": "s3sync-0-w0", "commit": "c" * 32, "base": None})),
+                )
+            ],
+            {},
+        ),
+        SOON,
+        ("Retryable", "TFJobDeleted"),
+    ),
+    (
+        "one of two workers is not all, even where the TFJob is gone and its pods are not yet",
+        observe(None, [pod("Succeeded", state=terminated(0, reporting(worker={"index": 0, "count": 2})))], {}),
+        SOON,
+        ("Retryable", "TFJobDeleted"),
+    ),
+    (
+        "a sole worker that wrote to the branch has done it all, whoever deleted the TFJob since",
+        observe(None, [pod("Succeeded", state=terminated(0, reporting()))], {}),
+        SOON,
+        ("Succeeded", "Verified"),
+    ),
     (
         "a job that ends well without a report proves nothing",
         seen(pod("Succeeded", state=terminated(0))),

@@ -112,6 +112,9 @@ def _all_reported(seen: Observation, now: datetime, settings: Settings) -> Outco
     good = [report for report in seen.reports if report.result != "Failed"]
     if seen.report is None or len(good) < seen.workers:
         return None
+    # A job that is gone cannot tell how many were to report, nor be published from: its pods outlive it for a while.
+    if seen.job is None and any(report.staged or report.worker.count > len(good) for report in good):
+        return None
     reason = Reason.COPIED if seen.report.result == "Copied" else Reason.VERIFIED
     return Outcome("Succeeded", reason, seen.report.message)
 
@@ -436,6 +439,9 @@ def _conditions(sync: Sync, run: Run, outcome: Outcome, now: datetime, settings:
     if outcome.kind in ("Succeeded", "Permanent"):
         return tuple(condition(sync, sync.status, now, *item) for item in _wanted(run, outcome, settings))
     text = _again(run, outcome, settings) if outcome.kind == "Retryable" else outcome.message
+    if is_new(sync, run):
+        # Its time tells how long this attempt has waited, as Ready's does in other runs.
+        before = Status()
     return (
         condition(sync, sync.status, now, ConditionType.READY, "True", ready.reason, ready.message),
         condition(sync, before, now, ConditionType.SYNCING, "True", outcome.reason, text),
