@@ -195,7 +195,8 @@ class Reconciler:
         self._admission.leave(sync.key)
         if status.spec_digest is None:
             await self._end_replaced(sync)
-        return self._until_next(status)
+        pauses = [self._until_next(status), await self._end_kept_jobs(sync, spec) if status.finished else None]
+        return min((pause for pause in pauses if pause is not None), default=None)
 
     async def _end_replaced(self, sync: Sync) -> None:
         self._publisher.forget(sync.key)

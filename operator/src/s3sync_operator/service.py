@@ -161,7 +161,11 @@ class Service:
         """Say what the watch must deliver before the operator is ready, and which runs are under way already."""
         self.freshness.expect(_versions(found), time.monotonic())
         if not self.admission.ready:
-            self.admission.fill(runs_under_way(map(parse_sync, found), self.settings))
+            active = runs_under_way(map(parse_sync, found), self.settings)
+            self.admission.fill(active)
+            for key in active:
+                # One that goes before the watch begins sends no event; a look at it frees its slot.
+                self.queue.add(key)
 
     async def _list(self) -> list[dict[str, Any]] | None:
         """Return all syncs, or None where no namespace could be listed: one without rights must not take the others
