@@ -200,8 +200,7 @@ def test_a_keeper_that_is_killed_takes_every_component_with_it(tmp_path: Path, s
     cluster = started(training_operator=False, node=False)
     os.kill(int((tmp_path / "state" / "keeper.lock").read_text()), signal.SIGKILL)
     _until(lambda: not _processes_of(tmp_path), "processes are left")
-    with pytest.raises(ComponentError, match="keeper has ended"):
-        cluster.check()
+    assert "keeper has ended" in _end_told_by(cluster)
     cluster.stop()
     assert list(tmp_path.iterdir()) == []
 
@@ -223,8 +222,7 @@ def test_a_component_that_dies_ends_the_cluster_with_its_name_and_its_log(tmp_pa
     components = json.loads((tmp_path / "state" / "cluster.json").read_text())["components"]
     os.kill(components["kube-controller-manager"], signal.SIGKILL)
     _until(lambda: not _processes_of(tmp_path), "processes are left")
-    with pytest.raises(ComponentError, match="kube-controller-manager ended unexpectedly with exit code -9; its log"):
-        cluster.check()
+    assert "kube-controller-manager ended unexpectedly with exit code -9; its log" in _end_told_by(cluster)
     cluster.stop()
 
 
@@ -302,6 +300,18 @@ def _until(condition: Callable[[], object], trouble: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, trouble
         time.sleep(0.1)
+
+
+def _end_told_by(cluster: LocalCluster) -> str:
+    """Wait for what check says: a process that ends has lost its command line a moment before it can be waited for."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            cluster.check()
+        except ComponentError as error:
+            return str(error)
+        time.sleep(0.1)
+    raise AssertionError("the cluster's end was not told")
 
 
 def _assert_no_operator_is_waited_for() -> None:
