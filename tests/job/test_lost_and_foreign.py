@@ -150,6 +150,30 @@ def test_removing_a_staging_branch_that_was_made_of_another_branch_spares_that_o
     assert (job.head(), job.stored("in/precious"), job.staged()) == (head.id, b"x", FILES)
 
 
+BROKEN_DISK = """
+import errno, io, pathlib
+
+class Broken(io.BytesIO):
+    def read(self, size=-1):
+        content = super().read(size)
+        if not content:
+            raise OSError(errno.EIO, "Input/output error")
+        return content
+
+open_any = pathlib.Path.open
+pathlib.Path.open = lambda path, *a, **k: Broken(b"half") if path.name == "broken" else open_any(path, *a, **k)
+"""
+
+
+@pytest.mark.parametrize("client", ["file_io", "pfs"])
+def test_a_file_that_cannot_be_read_to_its_end_does_not_arrive_cut_off(job: Job, client: str) -> None:
+    job.commit({"in/broken": b"as it was"})
+    job.write({"in/broken": b"halfway", "in/sound": b"sound", "site/sitecustomize.py": BROKEN_DISK.encode()})
+    address = job.standin.pachd_address
+    run = job.run("-i", "in", "--client", client, "--pachd-address", address, PYTHONPATH=str(job.directory / "site"))
+    assert (run.code != 0, list(run.verdicts), job.stored("in/broken")) == (True, ["broken"], b"as it was")
+
+
 def test_manifests_of_workers_that_saw_the_same_input_tell_the_same_plan(job: Job) -> None:
     job.write(FILES)
     plans = []

@@ -61,9 +61,12 @@ class FileIoTransport(FilewiseTransport):
         if not file.size:
             self._file_io.copy(str(source), url, True)
             return
-        with source.open("rb") as stream, closing(self._file_io.FileIO(url, "wb")) as writer:
+        with source.open("rb") as stream:
+            writer = self._file_io.FileIO(url, "wb")
             for piece in pieces_of(stream, WRITTEN_AT_ONCE):
                 writer.write(piece)
+            # Closing is what sends the file: one that could not be read to its end must not arrive cut off.
+            writer.close()
 
     def open(self, place: Place, file: PlannedFile) -> AbstractContextManager[Reader]:
         """Open the file, in one request where its size allows, else as one stream."""
