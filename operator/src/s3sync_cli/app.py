@@ -4,9 +4,12 @@ TAB waits for Kubernetes' client."""
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
+
+from s3sync_cli.errors import EXIT_INTERRUPTED
 
 HELP = """Look at PachydermS3Syncs, check and render them, run them again, or without a cluster.
 
@@ -62,6 +65,14 @@ class LazyGroup(click.Group):
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.short_help) for name, entry in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; Ctrl-C ends it with the exit code that shells know it by."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("s3sync: interrupted", err=True)
+            ctx.exit(EXIT_INTERRUPTED)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete commands without importing any, and flags."""

@@ -25,6 +25,7 @@ LOG_SECONDS = 7 * 24 * 3600
 """No log is followed for longer: an operator ends a run long before."""
 
 MOST_SAID = 300
+TOO_MANY_REQUESTS, SERVER_ERRORS_FROM = 429, 500
 _MERGE_PATCH = "application/merge-patch+json"
 _Result = TypeVar("_Result")
 
@@ -129,6 +130,17 @@ class Syncs:
         """Return a sync as stored."""
         arguments = (GROUP, VERSION, self.namespace, PLURAL, name)
         return dict(await self._custom.get_namespaced_custom_object(*arguments, _request_timeout=self._timeout))
+
+    async def look(self, name: str) -> Raw | None:
+        """Return a sync as stored, None where the API server does not answer just now: for those who wait."""
+        try:
+            return await self.get(name)
+        except (TimeoutError, aiohttp.ClientError):
+            pass
+        except ApiException as error:
+            if error.status is not None and error.status != TOO_MANY_REQUESTS and error.status < SERVER_ERRORS_FROM:
+                raise
+        return None
 
     async def all(self, everywhere: bool = False) -> list[Raw]:
         """Return the namespace's syncs, or those of all, by namespace and name."""

@@ -17,6 +17,9 @@ from s3sync_operator.api import Sync, parse_sync
 from s3sync_operator.desired import CONTAINER
 
 PAUSE = 1.0
+LONGEST_END = 24 * 3600.0
+"""How long -f waits for the end of a run whose pods have ended, in seconds."""
+
 INDEX_LABELS = ("training.kubeflow.org/replica-index", "batch.kubernetes.io/job-completion-index")
 
 HELP = """Show the log of a sync's current run, or of its last one: of worker 0, or with --all-workers of all.
@@ -108,16 +111,25 @@ class Reader:
 
     async def _next_job(self, shown: str | None) -> tuple[Sync, str | None]:
         """Wait for a job that was not shown yet; None where the run has ended without another."""
-        until = time.monotonic() + self._pod_timeout
+        until, at_last = time.monotonic() + self._pod_timeout, time.monotonic() + LONGEST_END
+        sync = parse_sync(await self._syncs.get(self._name))
         while True:
-            sync = parse_sync(await self._syncs.get(self._name))
             job = sync.status.job
             if job and job != shown:
                 return sync, job
             if sync.status.finished and shown:
                 return sync, None
+            if job and sync.status.next_attempt_time is None and time.monotonic() < at_last:
+                # What the job shown has staged is being published, which may take long: no pod is waited for.
+                until = time.monotonic() + self._pod_timeout
             self._check_time(sync, until)
             await asyncio.sleep(PAUSE)
+            sync = await self._look(sync)
+
+    async def _look(self, last: Sync) -> Sync:
+        """Return the sync as it is, or as it was last where the API server does not answer just now."""
+        raw = await self._syncs.look(self._name)
+        return parse_sync(raw) if raw else last
 
     def _check_time(self, sync: Sync, until: float) -> None:
         coming = sync.status.next_attempt_time
@@ -151,7 +163,7 @@ class Reader:
             if time.monotonic() > until:
                 raise self._late(f"no pod of {job} has started")
             await asyncio.sleep(PAUSE)
-            sync = parse_sync(await self._syncs.get(self._name))
+            sync = await self._look(sync)
 
     def _late(self, what: str) -> TimeLimitError:
         more = f"see s3sync status {self._name} -n {self._syncs.namespace}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -122,18 +123,27 @@ def has_ended(sync: Sync, token: str) -> bool:
 
 
 async def _ended(syncs: Syncs, name: str, token: str, seconds: int) -> Raw:
-    pause, raw = FIRST_PAUSE, await syncs.get(name)
-    try:
-        async with asyncio.timeout(seconds):
-            while not has_ended(parse_sync(raw), token):
-                await asyncio.sleep(pause)
-                pause = min(LONGEST_PAUSE, pause * 1.5)
-                raw = await syncs.get(name)
-    except TimeoutError:
-        handled = parse_sync(raw).status.last_handled_run_request == token
-        what = "the run has not ended" if handled else "the operator has not begun the run; see that it runs,"
-        raise TimeLimitError(f"{name}: {what} within {seconds} seconds; see s3sync status {name}") from None
+    """Wait for the run's end; an API server that does not answer for a while is asked again."""
+    until, pause = time.monotonic() + seconds, FIRST_PAUSE
+    raw = await syncs.look(name)
+    while raw is None or not has_ended(parse_sync(raw), token):
+        left = until - time.monotonic()
+        if left <= 0:
+            raise _late(syncs, name, raw, token, seconds)
+        await asyncio.sleep(min(pause, left))
+        pause = min(LONGEST_PAUSE, pause * 1.5)
+        raw = await syncs.look(name) or raw
     return raw
+
+
+def _late(syncs: Syncs, name: str, raw: Raw | None, token: str, seconds: int) -> TimeLimitError:
+    if raw is None:
+        what = "the API server has not told how the run stands"
+    elif parse_sync(raw).status.last_handled_run_request == token:
+        what = "the run has not ended"
+    else:
+        what = "the operator has not begun the run; see that it runs,"
+    return TimeLimitError(f"{name}: {what} within {seconds} seconds; see s3sync status {name} -n {syncs.namespace}")
 
 
 def _patching(help_text: str, change: Raw, done: str) -> Callable[..., Any]:
