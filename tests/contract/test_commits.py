@@ -256,6 +256,19 @@ def test_a_commit_finished_with_an_error_keeps_its_files_and_leaves_none(pachd: 
     assert pachd.finish(after).error == ""
 
 
+def test_a_commit_after_one_with_an_error_is_built_upon_what_was_before_that(pachd: Pachd, master: Message) -> None:
+    pachd.commit(master, {"/before": b"x"})
+    for _ in range(2):
+        failed = pachd.start(master)
+        pachd.write(failed, {"/failed": b"y"})
+        pachd.api.finish_commit(commit=failed, error="boom")
+        pachd.wait(failed)
+    after = pachd.start(master)
+    assert pachd.api.inspect_commit(commit=after).parent_commit.id == failed.id
+    assert pachd.finish(after).error == ""
+    assert pachd.files(after) == {"/before": b"x"}
+
+
 def test_a_finished_commit_can_carry_an_error(pachd: Pachd, master: Message) -> None:
     commit = pachd.start(master)
     pachd.write(commit, {"/name": b"x", "/name/below": b"y"})
@@ -374,6 +387,26 @@ def test_a_branch_can_be_made_at_a_commit_and_moved(pachd: Pachd, master: Messag
     assert pachd.head(tag).id == first.id
     pachd.api.create_branch(branch=tag, head=second)
     assert pachd.files(pachd.head(tag)) == {"/one": b"1", "/two": b"2"}
+
+
+def test_which_branch_a_commit_was_made_on_is_told_by_its_parent_as_long_as_the_branch_is_there(
+    pachd: Pachd, s3: Any, master: Message, repo: str
+) -> None:
+    tag = pachd.branch(repo, "tag")
+    first = pachd.commit(master, {"/one": b"1"})
+    pachd.api.create_branch(branch=tag, head=first)
+    s3.put_object(Bucket=f"tag.{repo}", Key="two", Body=b"2")
+    by_put = pachd.head(tag)
+    assert made_on(pachd, by_put) == {first.id: "master", by_put.id: "tag"}
+    assert {info.commit.branch.name for info in pachd.commits(master.repo)} == {""}
+    pachd.api.delete_branch(branch=tag)
+    assert made_on(pachd, by_put) == {first.id: "master", by_put.id: ""}
+
+
+def made_on(pachd: Pachd, commit: Message) -> dict[str, str]:
+    """Return the branches of a commit and those before it, but for the first, which has no parent to tell."""
+    listed = pachd.api.list_commit(repo=commit.repo, to=commit)
+    return {child.id: child.branch.name for info in listed for child in info.child_commits}
 
 
 def test_a_commit_can_start_from_another_parent(pachd: Pachd, master: Message, repo: str) -> None:

@@ -150,6 +150,22 @@ def test_a_target_that_somebody_holds_open_is_waited_for(
     assert files(pachd, "held") == {"/theirs": b"x"} | under("tree", TREE)
 
 
+def test_a_head_that_finished_with_an_error_counts_for_nothing(
+    syncs: Syncs, operator: OperatorProcess, trees: Path, pachd: Pachd, atomic: dict[str, Any]
+) -> None:
+    plant(trees, "tree", TREE)
+    branch = pachd.branch("broken")
+    pachd.api.create_repo(repo=branch.repo)
+    pachd.commit(branch, {"/tree/a.txt": b"a", "/tree/old": b"old", "/beside": b"beside"})
+    spoilt = pachd.start(branch)
+    pachd.write(spoilt, {"/tree/spoilt": b"x"})
+    pachd.api.finish_commit(commit=spoilt, error="spoilt")
+    name = syncs.apply(**atomic, repo="broken", inputPath="tree", prune={})
+    status = syncs.wait_ready(name)
+    assert files(pachd, "broken") == {"/beside": b"beside"} | under("tree", TREE)
+    assert (status["counts"]["unchanged"], status["counts"]["deleted"]) == (1, 1)
+
+
 def test_what_a_deleted_sync_had_staged_is_collected(
     syncs: Syncs, operator: OperatorProcess, trees: Path, pachd: Pachd, atomic: dict[str, Any]
 ) -> None:

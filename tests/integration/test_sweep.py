@@ -171,3 +171,33 @@ async def test_a_staging_branch_stays_while_the_commit_that_it_tells_of_is_too_y
     await of_nobody(standin, between).sweep(listing)
     branches = {info.branch.name for info in pachd.api.list_branch(repo=pachd.branch("testrepo").repo)}
     assert branches == {"master", staged}
+
+
+async def test_what_writers_put_behind_a_staged_commit_that_was_dropped_goes_with_the_branch(
+    standin: StandinProcess, pachd: Pachd, collector: Collector
+) -> None:
+    over = finished(standin)
+    staged = pachd.branch("testrepo", f"{staging_branch(run_of(over))}-w0")
+    pachd.commit(staged, {"/x": b"x"}, f"s3sync-job on {staged.name}: stages 1 files")
+    pachd.commit(staged, {"/late": b"x"})
+    await collector.sweep(in_turn(lambda: [over], lambda: [over]))
+    assert list(pachd.api.list_branch(repo=staged.repo)) == []
+    assert pachd.commits(staged.repo) == []
+
+
+@pytest.mark.parametrize("above", [0, 1, 3])
+async def test_a_staging_branch_that_was_made_of_another_one_goes_without_that_one_s_commits(
+    standin: StandinProcess, pachd: Pachd, collector: Collector, above: int
+) -> None:
+    over = finished(standin)
+    master = pachd.branch("testrepo")
+    pachd.api.create_branch(branch=master)
+    for _ in range(above):
+        pachd.commit(master, {"/x": b"x"})
+    staged = pachd.branch("testrepo", f"{staging_branch(run_of(over))}-w0")
+    pachd.api.create_branch(branch=staged, head=pachd.head(master))
+    before = pachd.commits(master.repo)
+    pachd.commit(staged, {"/late": b"x"})
+    await collector.sweep(in_turn(lambda: [over], lambda: [over]))
+    assert [info.branch.name for info in pachd.api.list_branch(repo=master.repo)] == ["master"]
+    assert [info.commit.id for info in pachd.commits(master.repo)] == [info.commit.id for info in before]

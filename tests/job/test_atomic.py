@@ -127,6 +127,31 @@ def test_what_a_killed_attempt_left_is_removed_first(job: Job, head: str) -> Non
     assert left.id not in {info.commit.id for info in job.pachd.commits(job.branch().repo)}
 
 
+def test_what_a_killed_attempts_writers_put_after_their_commit_was_dropped_is_removed_first(job: Job) -> None:
+    staged = job.branch(f"{STAGING}-w0")
+    job.write(NOW)
+    job.pachd.commit(staged, {"/in/left": b"x"})
+    late = job.pachd.commit(staged, {"/in/late": b"x"})
+    assert job.stage("pfs").code == 0
+    assert job.staged() == NOW
+    assert late.id not in {info.commit.id for info in job.pachd.commits(job.branch().repo)}
+
+
+@pytest.mark.parametrize("client", ["file_io", "minio"])
+def test_a_signal_in_the_midst_of_copying_leaves_no_put_behind_the_commit_that_it_drops(job: Job, client: str) -> None:
+    job.write({f"in/{index}": b"x" for index in range(400)})
+    # Between the first try and the second, others have time to write.
+    slow = {"action": "latency", "operation": "PutObject", "seconds": 0.05}
+    job.standin.set_faults([slow, {"action": "lose-answer", "operation": "DropCommit", "times": 1}])
+    before = {info.commit.id for info in job.pachd.commits(job.branch().repo)}
+    with staging(job, client, "PutObject") as process:
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=30)
+    assert ended(process.returncode, output, errors).reason == "Terminated"
+    left = [info for info in job.pachd.commits(job.branch().repo) if info.commit.id not in before]
+    assert not [info for info in left if info.parent_commit.id and not info.description.startswith("s3sync-job on ")]
+
+
 def test_pruning_names_what_is_to_go_and_lets_a_directory_take_its_place(job: Job) -> None:
     job.commit({"in/a": b"a file", "in/b/c": b"below a directory", "in/keep": b"x"})
     job.write({"in/a/x": b"now a directory", "in/b": b"now a file", "in/keep": b"x"})
@@ -231,13 +256,13 @@ def test_an_attempt_that_is_killed_midway_leaves_nothing_in_the_way_of_the_next(
 
 
 @contextmanager
-def staging(job: Job) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a worker of an atomic sync by gRPC, wait until it has begun to finish its first commit, and see it end."""
-    flags = ("--client", "pfs", "--staging-branch", STAGING, "--base-commit", job.head())
+def staging(job: Job, client: str = "pfs", operation: str = "FinishCommit") -> Iterator[subprocess.Popen[bytes]]:
+    """Start a worker of an atomic sync, wait until it has come to an operation, and see it end."""
+    flags = ("--client", client, "--staging-branch", STAGING, "--base-commit", job.head())
     job.standin.reset_requests()
     with job.start("-i", "in", *flags, PACHD_ADDRESS=job.standin.pachd_address) as process:
         deadline = time.monotonic() + 30
-        while "FinishCommit" not in job.standin.requests()["by_operation"]:
-            assert time.monotonic() < deadline, "the worker does not come to finish its commit"
+        while operation not in job.standin.requests()["by_operation"]:
+            assert time.monotonic() < deadline, f"the worker does not come to its {operation}"
             time.sleep(0.05)
         yield process

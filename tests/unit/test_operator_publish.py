@@ -59,6 +59,10 @@ def theirs(state: Any = "Finished") -> CommitSeen:
     return CommitSeen("theirs", "base", "somebody else's", state)
 
 
+def broken(name: str = "broken", parent: str = "x") -> CommitSeen:
+    return CommitSeen(name, parent, "somebody else's", "Finished", "a path collision")
+
+
 def theirs2() -> CommitSeen:
     return CommitSeen("theirs2", "theirs", "somebody else's", "Finished")
 
@@ -96,6 +100,21 @@ CASES: list[tuple[str, tuple[CommitSeen, ...], Publication, object]] = [
         Fill("ours"),
     ),
     ("of a head that is open it cannot be told, and it is waited for", (theirs("Open"),), wanted(), BUSY),
+    ("what others finished with an error changes nothing", (broken(), broken("x", "base")), wanted(), Start()),
+    ("and nothing is new of it", (broken(parent="base"),), NOTHING, Unchanged("base")),
+    ("a commit before it counts all the same", (broken(parent="theirs"), theirs()), wanted(), Moved("theirs")),
+    (
+        "its own commit upon such a one is filled as upon the base",
+        (ours("Open", parent="broken"), broken(), broken("x", "base")),
+        wanted(),
+        Fill("ours"),
+    ),
+    (
+        "its own with an error cannot be removed once another is upon it",
+        (broken(parent="ours"), ours(error="x")),
+        wanted(),
+        Spoilt("x"),
+    ),
     ("what is new in all can", (theirs(),), ALL_NEW, Start()),
     ("a head held open by others is waited for", (theirs("Open"),), ALL_NEW, Busy("theirs", "somebody else's")),
     ("and so is one that is finishing", (theirs("Finishing"),), ALL_NEW, Busy("theirs", "somebody else's")),
@@ -132,6 +151,8 @@ def test_the_history_tells_the_next_step(
         ((ours("Open"),), None),
         ((ours("Open", parent="theirs"), theirs()), "theirs"),
         ((theirs2(), ours(), theirs()), None),
+        ((broken(parent="theirs"), theirs()), "theirs"),
+        ((ours("Open", parent="broken"), broken(parent="theirs"), theirs()), "theirs"),
     ],
 )
 def test_what_others_did_is_compared_up_to_the_commit_that_is_built_upon(

@@ -22,6 +22,7 @@ class Clients:
         self._settings = settings
         self._gateway: GatewayClient | None = None
         self._pachd: PachdClient | None = None
+        self._transport: Transport | None = None
 
     @property
     def target(self) -> RepoBranch:
@@ -52,14 +53,19 @@ class Clients:
         return self._pachd
 
     def abandon(self) -> None:
-        """Leave nothing open in pachd; any thread may call this, just before the process ends."""
+        """Write nothing more and leave nothing open in pachd; any thread may call this, before the process ends."""
+        if self._transport is not None:
+            self._transport.stop()
         if self._pachd is not None:
             self._pachd.abandon()
 
     def transport(self, largest: int, writers: int | None = None) -> Transport:
         """Return what moves files, of at most ``largest`` bytes, at most ``writers`` at a time if given."""
+        self._transport = self._made(largest, min(self._settings.threads, writers or self._settings.threads))
+        return self._transport
+
+    def _made(self, largest: int, threads: int) -> Transport:
         settings = self._settings
-        threads = min(settings.threads, writers or settings.threads)
         if settings.client is Client.PFS:
             from s3sync_job.transports.pfs import PfsTransport  # noqa: PLC0415
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, TypeVar
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # Else handshakes that fail are told on standard error as well.
@@ -202,31 +203,41 @@ class PachdClient:
                 self.drop(commit)
 
     def delete_branch(self, branch: str, mark: str) -> None:
-        """Remove a branch and those of its commits that are its own; it is fine if there is none.
+        """Remove a branch and its own commits; it is fine if there is none.
 
-        Its own are the first whose description starts with ``mark`` and all that came after it. A branch may have been
-        made of another one's head, whose commits it then tells as well; these are left alone. The commits go first:
-        without their branch nobody would find them again. Dropping the first of them leaves an empty one, which goes
-        last.
+        Its own are those that were made on it, or whose description starts with ``mark``. A branch may have been made
+        of another one's head, whose commits it then tells as well; these are left alone. The commits go first: without
+        their branch nobody would find them again. Dropping the first of them leaves an empty one, which goes last.
         """
         if self.head(branch) is None:
             return
-        last = pfs.Commit(repo=self._repo, branch=self._branch(branch))
-        commits = self._call(
-            CALL_SECONDS,
-            lambda api: [
-                (info.commit.id, info.description.startswith(mark))
-                for info in api.list_commit(repo=self._repo, to=last)
-            ],
-        )
-        own = max((number for number, (_, marked) in enumerate(commits, start=1) if marked), default=0)
-        for commit, _ in commits[:own]:
+        for commit in self._own_commits(branch, mark):
             self.drop(commit)
         left = self.head(branch)
         with _fine_if_missing():
             self._call(CALL_SECONDS, lambda api: api.delete_branch(branch=self._branch(branch), force=True))
-        if left is not None and own == len(commits):
-            self.drop(left.commit)
+        if left is not None:
+            self._drop_if_forsaken(left.commit)
+
+    def _own_commits(self, branch: str, mark: str) -> list[str]:
+        """Return the commits of a branch, newest first, up to the first that is not its own.
+
+        Which branch one was made on is told by its parent alone. Seen on 2.12.
+        """
+        last = pfs.Commit(repo=self._repo, branch=self._branch(branch))
+        infos = self._call(CALL_SECONDS, lambda api: list(api.list_commit(repo=self._repo, to=last)))
+        made_here = {child.id for info in infos for child in info.child_commits if child.branch.name == branch}
+        own = takewhile(lambda i: i.commit.id in made_here or i.description.startswith(mark), infos)
+        return [info.commit.id for info in own]
+
+    def _drop_if_forsaken(self, commit: str) -> None:
+        """Drop the first commit of a branch that is gone where no other branch leads to it."""
+        with _fine_if_missing():
+            info = self._call(CALL_SECONDS, lambda api: api.inspect_commit(commit=self._commit(commit)))
+            infos = self._call(CALL_SECONDS, lambda api: list(api.list_branch(repo=self._repo)))
+            leads_on = info.parent_commit.id or info.child_commits
+            if not leads_on and commit not in {found.head.id for found in infos}:
+                self.drop(commit)
 
     def _start_in_turn(self, branch: str, description: str, wait_for: int, own: str) -> str:
         until = time.monotonic() + (_stream_seconds(wait_for) if wait_for else 0)

@@ -17,6 +17,10 @@ class StalledError(Exception):
     """No piece of work ended within the time given."""
 
 
+class ClosedError(Exception):
+    """No more work is admitted."""
+
+
 def unordered(
     work: Callable[[_Item], _Result], items: Iterable[_Item], *, threads: int, patience: float
 ) -> Iterator[tuple[_Item, Future[_Result]]]:
@@ -71,3 +75,32 @@ class ByteBudget:
             with self._changed:
                 self._free += held
                 self._changed.notify_all()
+
+
+class Admission:
+    """Lets work begin until it is closed, which waits for what has begun."""
+
+    def __init__(self) -> None:
+        self._begun = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def of_one(self) -> Iterator[None]:
+        """Admit one piece of work, the block; raises ClosedError once closed."""
+        with self._changed:
+            if self._closed:
+                raise ClosedError
+            self._begun += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._begun -= 1
+                self._changed.notify_all()
+
+    def close(self, seconds: float) -> None:
+        """Admit nothing more, and wait until all that was admitted has ended, but no longer than ``seconds``."""
+        with self._changed:
+            self._closed = True
+            self._changed.wait_for(lambda: not self._begun, seconds)

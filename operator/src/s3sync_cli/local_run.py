@@ -157,7 +157,7 @@ class LocalRun:
                 await self._publisher.give_up(order)
                 if self._signal:
                     await self._tell_of_publish(order)
-                if not await self._pachd.remove_own_branch(order.target, branch):
+                if not await self._pachd.remove_branch(order.target, branch):
                     self._say(left)
         except (SyncError, TimeoutError) as error:
             self._say(f"{left} ({error})")

@@ -12,6 +12,7 @@ from collections import namedtuple
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -227,13 +228,6 @@ class GrpcPachd:
         """Remove a branch and its commits, from the last to the first; tell whether all is gone."""
         return await self._run(target, lambda calls: calls.remove_branch(branch), self._streams)
 
-    async def remove_own_branch(self, target: Target, branch: str) -> bool:
-        """Remove a branch that nobody but the caller can have made, with every commit on it; tell whether all is gone.
-
-        Seen: a PUT that comes after its open commit was dropped makes a commit of its own, which bears no mark.
-        """
-        return await self._run(target, lambda calls: calls.remove_branch(branch, whole=True), self._streams)
-
     async def _run(
         self, target: Target, work: Callable[["_Calls"], _Result], pool: ThreadPoolExecutor | None = None
     ) -> _Result:
@@ -398,9 +392,7 @@ class _Calls:
         last, first = self._commit(head), self._commit(since) if since else None
         return self._call(
             "ListCommit",
-            lambda api: tuple(
-                _seen(info) for info in api.list_commit(repo=self._repo, to=last, from_=first, number=most)
-            ),
+            lambda api: _seen_with_branches(list(api.list_commit(repo=self._repo, to=last, from_=first, number=most))),
         )
 
     def _head(self, branch: str) -> str | None:
@@ -500,28 +492,41 @@ class _Calls:
             return None
         return found.started if _is_set(found.started) else None
 
-    def remove_branch(self, branch: str, whole: bool = False) -> bool:
+    def remove_branch(self, branch: str) -> bool:
         """The commits go first: without their branch nobody would find them again. Dropping the first of them leaves
-        an empty one, which goes last."""
+        an empty one, which goes last.
+
+        Seen: a PUT that comes after its open commit was dropped makes a commit of its own, with no mark. A branch that
+        somebody made of another one's head has that one's commits too, which are left alone."""
         until = time.monotonic() + REMOVE_SECONDS
+
+        def is_own(commit: CommitSeen) -> bool:
+            return commit.branch == branch or commit.description.startswith(staged_mark(branch))
+
         try:
             for commit in self._list_commits(branch, None, MOST_COMMITS):
                 if time.monotonic() > until:
                     return False
-                # A branch that somebody made of another one's head has that one's commits too.
-                if not whole and not commit.description.startswith(staged_mark(branch)):
+                if not is_own(commit):
                     break
                 self.drop_commit(commit.id)
-            head = self._head(branch)
-            rest = self._list_commits(branch, None, 2)
-            if len(rest) > 1:
+            left = self._list_commits(branch, None, 2)
+            if left and is_own(left[0]):
                 return False
             self._call("DeleteBranch", lambda api: api.delete_branch(branch=self._branch(branch), force=True))
         except _MissingError:
             return True
-        if head:
-            self.drop_commit(head)
+        if len(left) == 1:
+            self._drop_if_forsaken(left[0].id)
         return True
+
+    def _drop_if_forsaken(self, commit: str) -> None:
+        """Drop a commit that no branch leads to."""
+        with suppress(_MissingError):
+            found = self._call("InspectCommit", lambda api: api.inspect_commit(commit=self._commit(commit)))
+            heads = self._call("ListBranch", lambda api: [info.head.id for info in api.list_branch(repo=self._repo)])
+            if not found.child_commits and commit not in heads:
+                self.drop_commit(commit)
 
     def _call(
         self,
@@ -584,6 +589,12 @@ def _read(pieces: Iterator[Any]) -> bytes:
             text = f"a worker's manifest has more than {MANIFEST_BYTES} bytes; let more spec.workers share the files"
             raise PermanentSyncError(Reason.MANIFEST_TOO_LARGE, text)
     return bytes(found)
+
+
+def _seen_with_branches(infos: Sequence[Any]) -> tuple[CommitSeen, ...]:
+    """A commit's branch is told by its parent alone. Seen on 2.12."""
+    branches = {child.id: child.branch.name for info in infos for child in info.child_commits}
+    return tuple(replace(_seen(info), branch=branches.get(info.commit.id, "")) for info in infos)
 
 
 def _seen(info: Any) -> CommitSeen:

@@ -6,7 +6,7 @@ whoever looks next goes on from there, after any crash.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -18,7 +18,8 @@ from s3sync_operator.report import Report
 class CommitSeen:
     """A commit: Open takes changes, Finishing no more, Finished is final, perhaps with an `error` (else empty).
 
-    `started` is by pachd's clock, None where it does not tell.
+    `started` is by pachd's clock, None where it does not tell; `branch` is the one that the commit was made on, empty
+    where that is not known.
     """
 
     id: str
@@ -27,6 +28,7 @@ class CommitSeen:
     state: Literal["Open", "Finishing", "Finished"]
     error: str = ""
     started: datetime | None = None
+    branch: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,8 @@ def stranger(reports: Sequence[Report], staging_branch: str) -> str | None:
 
 def next_step(history: Sequence[CommitSeen], wanted: Publication) -> Step:
     """Return what to do next; `history` is the target's from its head back to the base, without that, newest first."""
-    own = [commit for commit in history if commit.description.startswith(wanted.mark)]
+    seen = _counting(history, wanted)
+    own = [commit for commit in seen if commit.description.startswith(wanted.mark)]
     done = next((commit for commit in own if commit.state == "Finished" and not commit.error), None)
     if done:
         # Two operators, as when a node is cut off, may both have begun: the first to finish has published.
@@ -189,7 +192,7 @@ def next_step(history: Sequence[CommitSeen], wanted: Publication) -> Step:
         return Drop(twin.id) if twin else Published(done.id, done.description)
     if own:
         return _go_on_with(own[0], history[0], wanted)
-    head = history[0] if history else None
+    head = seen[0] if seen else None
     if wanted.empty and not wanted.relies_on_base:
         return Unchanged(head.id if head else wanted.base)
     if head and head.state != "Finished":
@@ -199,15 +202,36 @@ def next_step(history: Sequence[CommitSeen], wanted: Publication) -> Step:
     return Unchanged(head.id if head else wanted.base) if wanted.empty else Start()
 
 
+def base_of(history: Sequence[CommitSeen]) -> str | None:
+    """Return the commit that a target's content is that of: its head, or the last one before it without an error."""
+    return next((commit.id for commit in history if not commit.error), None)
+
+
 def built_upon(history: Sequence[CommitSeen], wanted: Publication) -> str | None:
     """Return the commit that the run's is, or would be, built upon, if that is a later one than its base.
 
     Only of a commit that is finished and without an error can be told what it holds.
     """
-    own = next((commit for commit in history if commit.description.startswith(wanted.mark)), None)
-    parent = own.parent if own else history[0].id if history else None
-    sound = {commit.id for commit in history if commit.state == "Finished" and not commit.error}
+    seen = _counting(history, wanted)
+    own = next((commit for commit in seen if commit.description.startswith(wanted.mark)), None)
+    parent = own.parent if own else seen[0].id if seen else None
+    sound = {commit.id for commit in seen if commit.state == "Finished" and not commit.error}
     return parent if parent in sound else None
+
+
+def _counting(history: Sequence[CommitSeen], wanted: Publication) -> list[CommitSeen]:
+    """Return the history without what others finished with an error: what comes after holds nothing of it.
+
+    Seen on 2.12: a commit's content is built upon that of the last one before it without an error.
+    """
+    void = {item.id: item.parent for item in history if item.error and not item.description.startswith(wanted.mark)}
+
+    def sound(parent: str | None) -> str | None:
+        for _ in void:
+            parent = void.get(parent, parent) if parent else None
+        return parent
+
+    return [replace(commit, parent=sound(commit.parent)) for commit in history if commit.id not in void]
 
 
 def _go_on_with(own: CommitSeen, head: CommitSeen, wanted: Publication) -> Step:

@@ -34,6 +34,7 @@ from s3sync_operator.publish import (
     Spoilt,
     Start,
     Unchanged,
+    base_of,
     built_upon,
     disagreement,
     next_step,
@@ -109,9 +110,9 @@ class Publisher:
         head = history[0] if history else None
         if head and head.state != "Finished":
             raise _busy(order, head.id, head.description)
-        # What a commit with an error holds cannot be told; so nothing is compared with it.
-        base = head.id if head and not head.error else None
-        return Staging(staging.staging_branch(staging.run_id(order.sync, order.run)), base)
+        if head and head.error:
+            history = await self._pachd.history(target, branch, None, MOST_COMMITS)
+        return Staging(staging.staging_branch(staging.run_id(order.sync, order.run)), base_of(history))
 
     async def remove_earlier(self, order: Order) -> None:
         """Remove what earlier runs of the sync left staged; what cannot be removed now, a sweep will."""

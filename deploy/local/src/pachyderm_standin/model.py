@@ -426,13 +426,17 @@ class Pfs:
         return branches[name]
 
     def delete_branch(self, ref: RepoRef, name: str, *, force: bool = False) -> None:
-        """Delete a branch; its commits stay. No error where there is none.
+        """Delete a branch; its commits stay, and no longer tell of it. No error where there is none.
 
         Raises `ProvenanceError` where a pipeline reads it, unless by `force`.
         """
         if not force:
             self._refuse_if_read(BranchRef(ref, name))
-        self.repo(ref).branches.pop(name, None)
+        repo = self.repo(ref)
+        repo.branches.pop(name, None)
+        for commit in repo.commits.values():
+            if commit.branch == name:
+                commit.branch = ""
 
     def readers_of(self, read: BranchRef) -> list[BranchRef]:
         """Return the branches whose pipelines read a branch."""

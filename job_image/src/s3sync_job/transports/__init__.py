@@ -61,3 +61,7 @@ class Transport(Protocol):
     def probe(self, place: Place) -> None:
         """Raise the SyncError that tells why nothing of the place can be reached, if so."""
         ...
+
+    def stop(self) -> None:
+        """Write nothing more: begin no more requests that do, and wait a few seconds for those under way."""
+        ...

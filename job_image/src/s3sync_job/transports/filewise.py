@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from s3sync_job.gateway import GatewayClient
 from s3sync_job.outcome import Reason, SyncError
-from s3sync_job.parallel import ByteBudget, StalledError, unordered
+from s3sync_job.parallel import Admission, ByteBudget, ClosedError, StalledError, unordered
 from s3sync_job.plan import PlannedFile
 from s3sync_job.reading import Reader
 from s3sync_job.transports import Compared, Copied, Place, Started
@@ -30,6 +30,9 @@ STREAMED_FROM = 8 * 1024 * 1024
 READ_BUDGET = 32 * 1024 * 1024
 """Bytes of small files being read back at once."""
 
+STOP_SECONDS = 4.0
+"""How long PUTs under way are waited for when a signal has ended the run."""
+
 _Result = TypeVar("_Result")
 
 
@@ -43,6 +46,7 @@ class FilewiseTransport(ABC):
         self._gateway = gateway
         self._endpoint = endpoint
         self._threads = threads
+        self._writing = Admission()
 
     @abstractmethod
     def put(self, place: Place, source: Path, file: PlannedFile) -> None:
@@ -64,6 +68,10 @@ class FilewiseTransport(ABC):
         """Tell whether ``error`` is one that this client's requests raise."""
         return isinstance(error, self.errors)
 
+    def stop(self) -> None:
+        """Begin no more PUTs, and wait for those under way: after its commit is dropped, each would make another."""
+        self._writing.close(STOP_SECONDS)
+
     def probe(self, place: Place) -> None:
         """Raise the SyncError that tells why nothing of the place can be reached, if so."""
         self._gateway.probe(place.bucket)
@@ -73,12 +81,15 @@ class FilewiseTransport(ABC):
         budget = ByteBudget(COPY_BUDGET)
 
         def copy_one(file: PlannedFile) -> None:
-            with budget.hold(self.held(file)):
+            with budget.hold(self.held(file)), self._writing.of_one():
                 started(file)
                 self.put(place, root / file.path, file)
 
         for file, future in self._each(copy_one, files):
-            copied(file, future.exception())
+            error = future.exception()
+            if isinstance(error, ClosedError):
+                raise SyncError(Reason.TERMINATED, "The run is being ended.")
+            copied(file, error)
 
     def compare(self, place: Place, files: Sequence[PlannedFile], root: Path, compared: Compared) -> None:
         """Read the files back and compare them byte for byte."""

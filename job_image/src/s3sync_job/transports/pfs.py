@@ -67,6 +67,9 @@ class PfsTransport:
         """Raise the SyncError that tells why nothing of the place can be reached, if so."""
         self._pachd.probe(place.branch)
 
+    def stop(self) -> None:
+        """Do nothing: a stream writes to its commit alone, and ends with that."""
+
     def _contents(self, place: Place, size: int) -> Iterator[tuple[str, Reader]]:
         """Yield each file under the prefix as it comes; its reader holds until the next."""
         stream = PieceReader(self._pachd.tar(_commit_of(place), self._prefix, size))

@@ -129,7 +129,11 @@ def commit_info(commit: Commit) -> Message:
 
 
 def _child_message(child: Commit) -> Message:
-    return pfs.Commit(repo=repo_message(child.repo), id=child.id, branch=branch_message(child.repo, child.branch))
+    """Name a commit with the branch that it was made on, as long as that is there: only of children is it told."""
+    named = commit_message(child)
+    if child.branch:
+        named.branch = branch_message(child.repo, child.branch)
+    return named
 
 
 def _details(commit: Commit) -> Message:
