@@ -23,7 +23,7 @@ from s3sync_operator.pachd import GrpcPachd
 from s3sync_operator.pachyderm import S3Gateway
 from s3sync_operator.reconcile import Reconciler, utc_now
 from s3sync_operator.settings import Settings
-from s3sync_operator.staging import owner_and_run
+from s3sync_operator.staging import owner_and_run, writer
 from tests.integration.conftest import plant
 from tests.support.memory_cluster import Clock, JobCluster
 from tests.support.mortal import Killed, Mortal, MortalMetrics
@@ -268,6 +268,20 @@ async def test_a_publish_waits_for_whoever_holds_the_target(
     await reconciler.reconcile(KEY)
     assert (place.cluster.status.phase, place.cluster.status.attempt) == (Phase.SUCCEEDED, 1)
     assert place.files() == BEFORE | {"/data/only.txt": b"new"}
+
+
+@pytest.mark.parametrize("publish", ["Direct", "Atomic"])
+async def test_what_a_killed_worker_of_an_earlier_run_holds_the_target_open_by_is_dropped(
+    standin: StandinProcess, gateway: S3Gateway, grpc_pachd: GrpcPachd, pachd: Pachd, tmp_path: Path, publish: str
+) -> None:
+    plant(tmp_path, "tree", {"only.txt": b"new"})
+    place = Place(standin, pachd, tmp_path, prune=None, publish=publish, destinationPath="fresh")
+    held = pachd.start(place.branch, f"s3sync-job for {writer(place.cluster.sync)}-w3: tree [0123abcd]")
+    reconciler = await staged(place, gateway, grpc_pachd)
+    await reconciler.reconcile(KEY)
+    assert (place.cluster.status.phase, place.cluster.status.attempt) == (Phase.SUCCEEDED, 1), place.cluster.status
+    assert place.files() == BEFORE | {"/fresh/only.txt": b"new"}
+    assert held.id not in {info.commit.id for info in pachd.commits(place.branch.repo)}
 
 
 async def test_a_pachd_that_goes_away_is_waited_for_with_all_that_is_staged(

@@ -16,7 +16,7 @@ from s3sync_operator.metrics import Metrics
 from s3sync_operator.pachd import GrpcPachd
 from s3sync_operator.runs import current_run
 from s3sync_operator.settings import Settings
-from s3sync_operator.staging import description, run_id, staging_branch
+from s3sync_operator.staging import description, run_id, staging_branch, writer
 from tests.support.objects import sync
 from tests.support.pachd import Pachd
 
@@ -99,6 +99,16 @@ async def test_what_a_dead_run_holds_open_is_dropped(
     commit = pachd.start(pachd.branch("testrepo"), describe(finished(standin)))
     await collector.sweep(in_turn(lambda: [finished(standin)], lambda: [finished(standin)]))
     assert pachd.head(pachd.branch("testrepo")).id != commit.id
+
+
+@pytest.mark.parametrize("over", [True, False])
+async def test_what_a_killed_worker_that_writes_to_the_target_itself_holds_open_goes_once_its_run_is_over(
+    standin: StandinProcess, pachd: Pachd, collector: Collector, over: bool
+) -> None:
+    of = finished(standin) if over else running(standin)
+    commit = pachd.start(pachd.branch("testrepo"), f"s3sync-job for {writer(of)}-w3: in\nput [0123abcd]")
+    await collector.sweep(in_turn(lambda: [of], lambda: [of]))
+    assert (pachd.head(pachd.branch("testrepo")).id == commit.id) is not over
 
 
 async def test_a_sync_that_the_second_listing_lacks_keeps_what_it_staged(

@@ -13,7 +13,7 @@ from s3sync_operator.pachd import Pachd
 from s3sync_operator.publish import CommitSeen
 from s3sync_operator.runs import current_run, is_new
 from s3sync_operator.settings import Settings
-from s3sync_operator.staging import BranchSeen, dead_branches, dead_commits, owner_and_run, owner_of, run_id
+from s3sync_operator.staging import BranchSeen, dead_branches, dead_commits, owner_and_run, owner_in, owner_of, run_id
 
 GRAVE_HOURS, MOST_GRAVES, MOST_BRANCHES = 1, 1000, 200
 SWEEPS_A_FULL_ONE = 24
@@ -162,7 +162,7 @@ class Collector:
                 logger.info("removed staging branch %s of %s, whose run is over", name, target.shown)
 
     async def _open_heads(self, target: Target, place: Place, branches: Iterable[BranchSeen]) -> list[CommitSeen]:
-        """Return the open heads that are to publish a run: of the syncs' branches, and where runs of others are staged,
+        """Return the open heads that are of a run: of the syncs' branches, and where runs of others are staged,
         of all branches."""
         names = {sync.spec.effective_branch for sync in place.syncs if sync.spec}
         known = {owner_of(sync.uid) for sync in place.syncs}
@@ -172,7 +172,7 @@ class Collector:
         found = []
         for branch in sorted(names)[:MOST_BRANCHES]:
             head = await self._pachd.history(target, branch, None, 1)
-            found += [commit for commit in head if commit.state == "Open" and owner_and_run(commit.description)]
+            found += [commit for commit in head if commit.state == "Open" and owner_in(commit.description)]
         return found
 
 

@@ -102,17 +102,25 @@ class Publisher:
         Raises TemporarySyncError TargetBusy while somebody else holds the target's head open.
         """
         target, branch = order.target, order.spec.effective_branch
-        history = await self._pachd.history(target, branch, None, 1)
-        if history and history[0].state == "Open" and staging.is_of(order.sync, history[0].description):
-            # An earlier run of this sync that has ended, or it would be waited for.
-            await self._pachd.drop_open_commit(target, history[0].id)
-            history = await self._pachd.history(target, branch, None, 1)
+        history = await self.release(order)
         head = history[0] if history else None
         if head and head.state != "Finished":
             raise _busy(order, head.id, head.description)
         if head and head.error:
             history = await self._pachd.history(target, branch, None, MOST_COMMITS)
         return Staging(staging.staging_branch(staging.run_id(order.sync, order.run)), base_of(history))
+
+    async def release(self, order: Order) -> tuple[CommitSeen, ...]:
+        """Drop what an earlier run of the sync holds the target open by: that has ended, or it would be waited for.
+
+        Returns the target's head, if it has one.
+        """
+        target, branch = order.target, order.spec.effective_branch
+        history = await self._pachd.history(target, branch, None, 1)
+        if not history or history[0].state != "Open" or not staging.is_of(order.sync, history[0].description):
+            return history
+        await self._pachd.drop_open_commit(target, history[0].id)
+        return await self._pachd.history(target, branch, None, 1)
 
     async def remove_earlier(self, order: Order) -> None:
         """Remove what earlier runs of the sync left staged; what cannot be removed now, a sweep will."""

@@ -32,7 +32,7 @@ from s3sync_operator.observed import (
     unexplained,
     without_texts,
 )
-from s3sync_operator.opening import open_sync, secret_of
+from s3sync_operator.opening import Opened, open_sync, secret_of
 from s3sync_operator.pachd import Pachd
 from s3sync_operator.pachyderm import Gateway
 from s3sync_operator.publisher import Order, Publisher
@@ -411,11 +411,7 @@ class Reconciler:
             await self._cluster.write_finalizers(sync, wanted)
             raise ConflictError("it was changed just now")
         opened = await open_sync(self._cluster, sync, spec)
-        staging = None
-        if is_atomic(spec, self._settings) or is_held(spec, self._settings):
-            order = Order(sync, spec, run, opened.target(spec, self._settings))
-            await self._make_branch(order)
-            staging = await self._prepare(order) if is_atomic(spec, self._settings) else None
+        staging = await self._staged_where(sync, spec, run, opened)
         if staging is None or spec.effective_client is not Client.PFS:
             # What keeps the job from the gateway is told at once, not once its pod has started.
             url = endpoint_url(spec, self._settings)
@@ -428,6 +424,19 @@ class Reconciler:
             text = f"a {job['kind']} '{job['metadata']['name']}' that is not this sync's is in the way; delete it"
             raise TemporarySyncError(Reason.NAME_CONFLICT, text)
         return job
+
+    async def _staged_where(self, sync: Sync, spec: Spec, run: Run, opened: Opened) -> Staging | None:
+        """Make the target ready by pachd, where that has a part in it; return where to stage, None where Direct."""
+        atomic = is_atomic(spec, self._settings)
+        if not (atomic or is_held(spec, self._settings) or spec.effective_client is Client.PFS):
+            return None
+        order = Order(sync, spec, run, opened.target(spec, self._settings))
+        if atomic or is_held(spec, self._settings):
+            await self._make_branch(order)
+        if atomic:
+            return await self._prepare(order)
+        await self._publisher.release(order)
+        return None
 
     async def _make_branch(self, order: Order) -> None:
         """Make repo and branch where they are missing; that the branch is the sync's own is written down at once."""

@@ -20,6 +20,7 @@ PREFIX = "s3sync-"
 MANIFEST_PATH = ".s3sync/manifest.json"
 LONGEST_MINIO_BUCKET = 63
 _BRANCH = re.compile(rf"{PREFIX}([0-9a-f]{{8}})([0-9a-f]{{8}})-w[0-9]+")
+_WRITER = re.compile(rf"s3sync-job for {PREFIX}([0-9a-f]{{8}})-w[0-9]+: .*", re.DOTALL)
 _DESCRIPTION = re.compile(r"s3sync [^ ]+ run ([0-9a-f]{8})([0-9a-f]{8}) digest .*")
 
 
@@ -96,10 +97,17 @@ def owner_and_run(branch_or_description: str) -> tuple[str, str] | None:
     return (found[1], found[1] + found[2]) if found else None
 
 
+def owner_in(branch_or_description: str) -> str | None:
+    """Return the sync's hash that a staging branch or a commit's description tells, that of a worker which writes to
+    the branch itself too; None for anybody else's."""
+    written = _WRITER.fullmatch(branch_or_description)
+    named = owner_and_run(branch_or_description)
+    return written[1] if written else named[0] if named else None
+
+
 def is_of(sync: Sync, branch_or_description: str) -> bool:
     """Tell whether a staging branch, or a commit by its description, is of one of the sync's runs."""
-    named = owner_and_run(branch_or_description)
-    return named is not None and named[0] == owner_of(sync.uid)
+    return owner_in(branch_or_description) == owner_of(sync.uid)
 
 
 def dead_branches(
@@ -117,7 +125,7 @@ def dead_branches(
 def dead_commits(
     commits: Iterable[CommitSeen], live: Collection[str], owners: Collection[str], now: datetime, stray_age: timedelta
 ) -> list[CommitSeen]:
-    """Return the commits that were to publish runs that are over, by the same rule."""
+    """Return the commits that were to publish runs that are over, or to hold what they write, by the same rule."""
     before = now - stray_age
     return [commit for commit in commits if _is_over(commit.description, commit.started, live, owners, before)]
 
@@ -125,10 +133,11 @@ def dead_commits(
 def _is_over(
     name: str, written: datetime | None, live: Collection[str], owners: Collection[str], stray_before: datetime
 ) -> bool:
-    named = owner_and_run(name)
-    if named is None or named[1] in live:
+    owner, named = owner_in(name), owner_and_run(name)
+    # A worker that writes to the branch itself names its sync alone.
+    if owner is None or (named[1] in live if named else any(run.startswith(owner) for run in live)):
         return False
-    return named[0] in owners or (written is not None and written < stray_before)
+    return owner in owners or (written is not None and written < stray_before)
 
 
 def is_atomic(spec: Spec, settings: Settings) -> bool:
