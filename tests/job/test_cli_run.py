@@ -218,7 +218,7 @@ def test_no_pachyderm_at_all_is_told_with_a_code_that_asks_for_a_retry(here: Her
     assert (result.code, result.told["reason"]) == (160, "EndpointUnreachable")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_the_middle_leaves_nothing_on_the_branch_and_nothing_staged(
     here: Here, number: signal.Signals
 ) -> None:
@@ -231,6 +231,20 @@ def test_a_signal_in_the_middle_leaves_nothing_on_the_branch_and_nothing_staged(
     assert here.held() == {}
     assert len(here.pachd.commits(here.pachd.branch(here.repo).repo)) == 1, "the empty head of master alone"
     assert here.branches() == {"master"}, result.errors
+
+
+def test_a_closed_terminal_does_not_end_what_was_started_to_outlive_it(here: Here) -> None:
+    plant(here.folder / "in", {f"many/{index}.bin": os.urandom(100_000) for index in range(100)})
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = here.start(client="minio")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with process:
+        wait_until(lambda: len(here.branches()) > 1)
+        process.send_signal(signal.SIGHUP)
+        assert ended(process).code == 0
+    assert len(here.held()) == 100 + len(FILES)
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

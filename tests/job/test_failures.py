@@ -233,7 +233,7 @@ def test_writing_that_is_refused_stops_after_a_few_files(job: Job) -> None:
     assert len(run.report["failures"]) == 10
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_midway_leaves_a_report_and_no_staged_file(job: Job, number: signal.Signals, code: int) -> None:
     mark = os.urandom(16)
     job.write({f"in/{number}": mark for number in range(10)})

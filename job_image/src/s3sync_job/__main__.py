@@ -26,7 +26,7 @@ from s3sync_job.settings import Settings
 from s3sync_job.staged_uploads import remove_staged_files
 from s3sync_job.steps import Steps
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ABANDON_SECONDS = 10.0
 """How long a run that a signal ended may take to drop its open commit; Kubernetes kills it half a minute after."""
 
@@ -84,7 +84,9 @@ def _listen(events: SimpleQueue[Report | signal.Signals]) -> None:
         events.put(signal.Signals(number))
 
     for number in SIGNALS:
-        signal.signal(number, handler)
+        # Whoever started it by nohup wants it to outlive the terminal.
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def _deafen() -> None:

@@ -33,6 +33,7 @@ PATIENCE_SECONDS = 300.0
 """How long a busy target, or a server that fails, is waited for; and how long a publish may take."""
 
 CLEAN_SECONDS = 60.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OF_RETRY = ENDINGS[JobReason.COMMIT_FAILED].code
 
 
@@ -174,7 +175,9 @@ class LocalRun:
     @contextlib.contextmanager
     def _hearing_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        numbers = (signal.SIGINT, signal.SIGTERM)
+        # Whoever started it by nohup wants it to outlive the terminal.
+        outlives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        numbers = [number for number in SIGNALS if number != signal.SIGHUP or not outlives]
         for number in numbers:
             loop.add_signal_handler(number, self._interrupt, number)
         try:
