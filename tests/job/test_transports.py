@@ -134,3 +134,17 @@ def test_a_large_file_is_one_put_and_one_get(job: Job, client: str) -> None:
         assert (by_operation["ModifyFile"], by_operation["GetFileTAR"]) == (2, 1), "the other one is the manifest"
     else:
         assert by_operation["PutObject"] == by_operation["GetObject"] == 1
+
+
+@pytest.mark.parametrize("beside", [1_000, 9_000_000])
+def test_what_others_have_beside_the_files_is_not_streamed_where_asking_for_each_file_is_less(
+    job: Job, beside: int
+) -> None:
+    job.commit({"in/beside": b"x" * beside})
+    job.write({"in/one": b"1", "in/two": b"2"})
+    job.standin.reset_requests()
+    named = ("-i", "in", "--client", "pfs", "--pachd-address", job.standin.pachd_address)
+    run = job.run(*named, "--include", "one", "--include", "two")
+    asked = job.standin.requests()["by_operation"]
+    assert (run.code, run.counts["verified"]) == (0, 2), run.report
+    assert (asked.get("GetFile", 0), asked.get("GetFileTAR", 0)) == ((0, 1) if beside < 3_000_000 else (2, 0)), asked

@@ -89,7 +89,7 @@ class Session:
         if self.settings.verify is Verify.CHECKSUM:
             left = self._prove_by_hash(left, there, proof)
         if left:
-            self._read_back(transport, place, left, proof)
+            self._read_back(transport, place, left, proof, sum(found.size for found in there.values()))
         return proof
 
     def fingerprints(self, files: Sequence[PlannedFile]) -> Iterator[tuple[PlannedFile, Fingerprint]]:
@@ -155,7 +155,9 @@ class Session:
                 self.tally.verified(mark.size)
         return [file for file in files if file.key in left]
 
-    def _read_back(self, transport: Transport, place: Place, files: Sequence[PlannedFile], proof: Proof) -> None:
+    def _read_back(
+        self, transport: Transport, place: Place, files: Sequence[PlannedFile], proof: Proof, listed: int
+    ) -> None:
         """Compare the files byte for byte.
 
         Raises:
@@ -174,7 +176,7 @@ class Session:
                 self.tally.verified(file.size)
                 proof.sha256[file.key] = result.sha256
 
-        transport.compare(place, files, self.root, compared)
+        transport.compare(place, files, self.root, compared, listed)
         if not proof.failures:
             errors.raise_if_any()
         proof.failures.extend(errors.failures)

@@ -42,8 +42,11 @@ class Transport(Protocol):
         """Copy the files over their keys; raises what ``copied`` raises, or SyncError."""
         ...
 
-    def compare(self, place: Place, files: Sequence[PlannedFile], root: Path, compared: Compared) -> None:
-        """Read the files back and compare them byte for byte; raises what ``compared`` raises, or SyncError."""
+    def compare(self, place: Place, files: Sequence[PlannedFile], root: Path, compared: Compared, listed: int) -> None:
+        """Read the files back and compare them byte for byte; raises what ``compared`` raises, or SyncError.
+
+        ``listed`` is how many bytes the place holds under the destination, the files' own among them.
+        """
         ...
 
     def open(self, place: Place, file: PlannedFile) -> AbstractContextManager[Reader]:

@@ -91,8 +91,9 @@ class FilewiseTransport(ABC):
                 raise SyncError(Reason.TERMINATED, "The run is being ended.")
             copied(file, error)
 
-    def compare(self, place: Place, files: Sequence[PlannedFile], root: Path, compared: Compared) -> None:
+    def compare(self, place: Place, files: Sequence[PlannedFile], root: Path, compared: Compared, listed: int) -> None:
         """Read the files back and compare them byte for byte."""
+        del listed
         budget = ByteBudget(READ_BUDGET)
 
         def compare_one(file: PlannedFile) -> Comparison:

@@ -22,6 +22,10 @@ from s3sync_job.transports import Compared, Copied, Place, Started
 from s3sync_job.verify import Comparison, compare_streams, verdict
 
 
+WORTH_A_REQUEST = 3_000_000
+"""Bytes of others that are streamed for less than what a request of its own takes. Seen on 2.12: 30 MB/s, 0.1 s."""
+
+
 class PfsTransport:
     """Copies into an open commit and reads back from a finished one, ``prefix`` being the directory of all files."""
 
@@ -40,10 +44,27 @@ class PfsTransport:
                 raise stream.failure from None
             raise
 
-    def compare(self, place: Place, files: Sequence[PlannedFile], root: Path, compared: Compared) -> None:
-        """Read the files back and compare them byte for byte."""
+    def compare(self, place: Place, files: Sequence[PlannedFile], root: Path, compared: Compared, listed: int) -> None:
+        """Read the files back and compare them byte for byte, in one stream of all that is listed where that pays."""
+        if listed - sum(file.size for file in files) > WORTH_A_REQUEST * len(files):
+            self._compare_each(place, files, root, compared)
+        else:
+            self._compare_all(place, files, root, compared, listed)
+
+    def _compare_each(self, place: Place, files: Sequence[PlannedFile], root: Path, compared: Compared) -> None:
+        for file in files:
+            try:
+                with self.open(place, file) as content:
+                    result: Comparison | BaseException = _compared(root / file.path, content, file)
+            except SyncError as error:
+                result = error
+            compared(file, result)
+
+    def _compare_all(
+        self, place: Place, files: Sequence[PlannedFile], root: Path, compared: Compared, size: int
+    ) -> None:
         wanted = {file.key: file for file in files}
-        for key, content in self._contents(place, sum(file.size for file in files)):
+        for key, content in self._contents(place, size):
             file = wanted.pop(key, None)
             if file is not None:
                 compared(file, _compared(root / file.path, content, file))
