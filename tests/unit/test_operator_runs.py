@@ -430,6 +430,21 @@ async def test_the_job_of_a_finished_run_is_deleted_after_its_time_also_by_an_op
     assert it.jobs_made == 1
 
 
+async def test_a_job_of_a_spec_that_was_taken_back_before_it_was_written_down_does_not_go_on() -> None:
+    it = await world(runPolicy={"ttlSecondsAfterFinished": 0})
+    # Nothing of the run before is in the way, whose end would be waited for and written down.
+    assert it.cluster.jobs == []
+    it.cluster.pods = []
+    it.cluster.fail_status_after_create = True
+    with pytest.raises(OSError, match="killed"):
+        await it.change(inputPath="elsewhere", runPolicy=None)
+    it.cluster.fail_status_after_create = False
+    assert len(it.cluster.jobs) == 1
+    await it.change(inputPath=None)
+    assert it.cluster.jobs == []
+    assert (it.status.phase, it.status.observed_generation, it.jobs_made) == ("Succeeded", 3, 2)
+
+
 async def test_a_failed_run_keeps_its_job_for_its_time_too() -> None:
     it = await world(finished=False, runPolicy={"ttlSecondsAfterFinished": 0})
     await it.fail()
@@ -512,6 +527,15 @@ async def test_between_two_attempts_a_run_lets_others_go_first() -> None:
     admission.leave(OTHER)
     await it.look()
     assert (it.status.phase, it.status.attempt, it.jobs_made) == ("Starting", 2, 2)
+
+
+async def test_a_finished_job_goes_in_its_time_also_while_the_next_run_is_queued() -> None:
+    it = await world(runPolicy={"ttlSecondsAfterFinished": 60})
+    it.admission = full()
+    await it.request("a")
+    assert (len(it.cluster.jobs), it.status.phase) == (1, "Queued")
+    await it.later(seconds=61)
+    assert (it.cluster.jobs, it.status.phase) == ([], "Queued")
 
 
 async def test_a_sync_that_waits_and_is_suspended_leaves_the_queue() -> None:

@@ -228,7 +228,8 @@ class Reconciler:
             await self._write(sync, status)
             if status.spec_digest is None:
                 await self._end_replaced(sync)
-        return self._admission.refresh_after(key)
+        kept = await self._end_kept_jobs(sync, spec) if sync.status.next_attempt_time is None else None
+        return min(self._admission.refresh_after(key), LONGEST_WAIT if kept is None else kept)
 
     def _look_again(self, outcome: Outcome, status: Status, seen: Observation, settings: Settings) -> float | None:
         if status.finished:
@@ -274,6 +275,9 @@ class Reconciler:
         await self._write(sync, status)
         if has_failed(status):
             await self._end_leftovers(sync)
+        elif sync.status.observed_generation != sync.generation:
+            # A spec in between may have got a job of which nobody came to write down.
+            await self._end_leftovers(sync, but=sync.status.job)
         pauses = [self._until_next(status), await self._end_kept_jobs(sync, spec)]
         return min((pause for pause in pauses if pause is not None), default=None)
 
@@ -291,11 +295,12 @@ class Reconciler:
         await self._delete(sync, [job_seen(job) for job in jobs])
         return None
 
-    async def _end_leftovers(self, sync: Sync) -> None:
+    async def _end_leftovers(self, sync: Sync, but: str | None = None) -> None:
         """A sync that is given up must not write any more, however late its pod would start."""
         jobs, pods = await self._jobs_and_pods(sync)
         writing = {job_of_pod(pod) for pod in pods if not pod_seen(pod).ended}
-        ended = [job for job in map(job_seen, jobs) if job.state == "Active" or job.name in writing]
+        others = [job for job in map(job_seen, jobs) if job.name != but]
+        ended = [job for job in others if job.state == "Active" or job.name in writing]
         await self._delete(sync, ended)
 
     async def _jobs_and_pods(self, sync: Sync) -> tuple[list[Raw], list[Raw]]:

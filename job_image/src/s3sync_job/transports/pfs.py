@@ -21,7 +21,6 @@ from s3sync_job.reading import PieceReader, Reader, WholeReads
 from s3sync_job.transports import Compared, Copied, Place, Started
 from s3sync_job.verify import Comparison, compare_streams, verdict
 
-
 WORTH_A_REQUEST = 3_000_000
 """Bytes of others that are streamed for less than what a request of its own takes. Seen on 2.12: 30 MB/s, 0.1 s."""
 
