@@ -38,6 +38,7 @@ Exit codes:
   0  the log was shown
   3  there is no such sync, no pod of it, or no cluster
   4  no pod started in time
+  130  ended by Ctrl-C
 """
 
 

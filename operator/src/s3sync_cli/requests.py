@@ -34,11 +34,12 @@ Exit codes:
   1  it failed, or the sync is suspended
   3  there is no such sync, or no cluster
   4  it did not end within --timeout
+  130  ended by Ctrl-C; the run goes on
 """
 
 SUSPEND_HELP = """Begin no more runs of a sync until it is resumed; one under way ends as usual.
 
-It sets spec.suspend to true. Where Git is what counts, set it there: Argo CD and Flux would put it back.
+It sets spec.suspend to true. Where Git sets that field, change it there: Argo CD and Flux put back what Git says.
 
 \b
 Examples:
@@ -53,7 +54,7 @@ Exit codes:
 
 RESUME_HELP = """Let a suspended sync run again; what it missed by its schedule is made up for by one run.
 
-It removes spec.suspend. Where Git is what counts, remove it there: Argo CD and Flux would put it back.
+It removes spec.suspend. Where Git sets that field, change it there: Argo CD and Flux put back what Git says.
 
 \b
 Examples:
