@@ -270,13 +270,22 @@ async def test_a_publish_waits_for_whoever_holds_the_target(
     assert place.files() == BEFORE | {"/data/only.txt": b"new"}
 
 
-@pytest.mark.parametrize("publish", ["Direct", "Atomic"])
+@pytest.mark.parametrize(("publish", "error"), [("Direct", ""), ("Atomic", ""), ("Atomic", "it failed")])
 async def test_what_a_killed_worker_of_an_earlier_run_holds_the_target_open_by_is_dropped(
-    standin: StandinProcess, gateway: S3Gateway, grpc_pachd: GrpcPachd, pachd: Pachd, tmp_path: Path, publish: str
+    standin: StandinProcess,
+    gateway: S3Gateway,
+    grpc_pachd: GrpcPachd,
+    pachd: Pachd,
+    tmp_path: Path,
+    publish: str,
+    error: str,
 ) -> None:
     plant(tmp_path, "tree", {"only.txt": b"new"})
     place = Place(standin, pachd, tmp_path, prune=None, publish=publish, destinationPath="fresh")
     held = pachd.start(place.branch, f"s3sync-job for {writer(place.cluster.sync)}-w3: tree [0123abcd]")
+    if error:
+        pachd.api.finish_commit(commit=held, error=error)
+        pachd.wait(held)
     reconciler = await staged(place, gateway, grpc_pachd)
     await reconciler.reconcile(KEY)
     assert (place.cluster.status.phase, place.cluster.status.attempt) == (Phase.SUCCEEDED, 1), place.cluster.status

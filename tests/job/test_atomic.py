@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.job.conftest import CLIENTS, MANIFEST, STAGING, Job, ended
+from tests.support.pachd import UNSET_YEAR
 
 BEFORE = {"in/same": b"same", "in/changed": b"before", "in/gone": b"gone", "elsewhere": b"x"}
 NOW = {"in/same": b"same", "in/changed": b"now", "in/new": b"new"}
@@ -137,19 +138,28 @@ def test_what_a_killed_attempts_writers_put_after_their_commit_was_dropped_is_re
     assert late.id not in {info.commit.id for info in job.pachd.commits(job.branch().repo)}
 
 
+@pytest.mark.parametrize("drops", ["lost", "late"])
 @pytest.mark.parametrize("client", ["file_io", "minio"])
-def test_a_signal_in_the_midst_of_copying_leaves_no_put_behind_the_commit_that_it_drops(job: Job, client: str) -> None:
+def test_a_signal_in_the_midst_of_copying_leaves_no_put_behind_the_commit_that_it_drops(
+    job: Job, client: str, drops: str
+) -> None:
     job.write({f"in/{index}": b"x" for index in range(400)})
     # Between the first try and the second, others have time to write.
-    slow = {"action": "latency", "operation": "PutObject", "seconds": 0.05}
-    job.standin.set_faults([slow, {"action": "lose-answer", "operation": "DropCommit", "times": 1}])
+    slow = [
+        {"action": "latency", "operation": "PutObject", "key": f".*{keys}", "seconds": seconds}
+        for keys, seconds in (("[0-4]", 0.05), ("[5-9]", 0.5))
+    ]
+    drop = {"operation": "DropCommit", "times": 1}
+    lost, late = {"action": "lose-answer", **drop}, {"action": "latency", "seconds": 1, **drop}
+    job.standin.set_faults([*slow, lost if drops == "lost" else late])
     before = {info.commit.id for info in job.pachd.commits(job.branch().repo)}
-    with staging(job, client, "PutObject") as process:
+    with staging(job, client, "PutObject", calls=20) as process:
         process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=30)
     assert ended(process.returncode, output, errors).reason == "Terminated"
     left = [info for info in job.pachd.commits(job.branch().repo) if info.commit.id not in before]
     assert not [info for info in left if info.parent_commit.id and not info.description.startswith("s3sync-job on ")]
+    assert [info.description for info in left if info.finishing.year == UNSET_YEAR] == []
 
 
 def test_pruning_names_what_is_to_go_and_lets_a_directory_take_its_place(job: Job) -> None:
@@ -256,13 +266,15 @@ def test_an_attempt_that_is_killed_midway_leaves_nothing_in_the_way_of_the_next(
 
 
 @contextmanager
-def staging(job: Job, client: str = "pfs", operation: str = "FinishCommit") -> Iterator[subprocess.Popen[bytes]]:
+def staging(
+    job: Job, client: str = "pfs", operation: str = "FinishCommit", calls: int = 1
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start a worker of an atomic sync, wait until it has come to an operation, and see it end."""
     flags = ("--client", client, "--staging-branch", STAGING, "--base-commit", job.head())
     job.standin.reset_requests()
     with job.start("-i", "in", *flags, PACHD_ADDRESS=job.standin.pachd_address) as process:
         deadline = time.monotonic() + 30
-        while operation not in job.standin.requests()["by_operation"]:
+        while job.standin.requests()["by_operation"].get(operation, 0) < calls:
             assert time.monotonic() < deadline, f"the worker does not come to its {operation}"
             time.sleep(0.05)
         yield process

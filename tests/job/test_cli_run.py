@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 import yaml
 
 from pachyderm_standin.process import StandinProcess
-from tests.support.pachd import Pachd
+from tests.support.pachd import UNSET_YEAR, Pachd
 
 COMMAND = str(Path(sys.executable).parent / "s3sync")
 RUN_SECONDS = 120
@@ -231,6 +232,55 @@ def test_a_signal_in_the_middle_leaves_nothing_on_the_branch_and_nothing_staged(
     assert here.held() == {}
     assert len(here.pachd.commits(here.pachd.branch(here.repo).repo)) == 1, "the empty head of master alone"
     assert here.branches() == {"master"}, result.errors
+
+
+@pytest.mark.parametrize("command", ["s3sync run", "s3sync-job"])
+def test_a_terminal_that_is_closed_ends_a_run_as_a_signal_does(here: Here, command: str) -> None:
+    plant(here.folder / "in", {f"many/{index}.bin": os.urandom(1000) for index in range(400)})
+    here.standin.set_faults([{"action": "latency", "operation": "PutObject", "seconds": 0.05}])
+    log = here.folder / "report.json"
+    if command == "s3sync-job":
+        staged = make_repo(here)
+        arguments = ["-b", f"master.{here.repo}", "-i", "in", "--client", "minio", *staged, f"--termination-log={log}"]
+        program = [str(Path(COMMAND).with_name(command)), *arguments]
+    else:
+        program = [COMMAND, "run", "-f", here.sync(client="minio"), *here.addresses()]
+    here.standin.reset_requests()
+    process, terminal = on_a_terminal(program, here)
+    wait_until(lambda: here.standin.requests()["by_operation"].get("PutObject", 0) > 20)
+    os.close(terminal)
+    here.standin.clear_faults()
+    wait_until(lambda: os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 128 + signal.SIGHUP
+    if command == "s3sync-job":
+        assert json.loads(log.read_text())["reason"] == "Terminated"
+        assert not [info for info in here.pachd.commits(here.pachd.branch(here.repo).repo) if is_open(info)]
+    else:
+        assert (here.branches(), here.held()) == ({"master"}, {})
+
+
+def make_repo(here: Here) -> tuple[str, ...]:
+    """Make the repo and its branch, as the operator does; return the flags of an atomic sync to it."""
+    branch = here.pachd.branch(here.repo)
+    here.pachd.api.create_repo(repo=branch.repo)
+    here.pachd.api.create_branch(branch=branch)
+    return ("--staging-branch=s3sync-0123456789abcdef", f"--base-commit={here.pachd.head(branch).id}")
+
+
+def is_open(info: Any) -> bool:
+    return bool(info.finishing.year == UNSET_YEAR)
+
+
+def on_a_terminal(program: list[str], here: Here) -> tuple[int, int]:
+    """Start a program on a terminal of its own; return its process's number, and the terminal to read and to close."""
+    environment = {"S3_ENDPOINT": here.standin.endpoint, "PACHD_ADDRESS": here.standin.pachd_address}
+    environment |= {"PATH": os.environ["PATH"], "HOME": str(here.folder), "TERM": "xterm"}
+    process, terminal = pty.fork()
+    if not process:
+        os.chdir(here.folder)
+        os.execve(program[0], program, environment)
+    os.set_blocking(terminal, False)
+    return process, terminal
 
 
 def test_a_closed_terminal_does_not_end_what_was_started_to_outlive_it(here: Here) -> None:

@@ -30,7 +30,10 @@ class Server:
     """Answers each look at the sync by what `answers` gives of its number: a status, or an HTTP status to fail with."""
 
     answers: Callable[[int], Answer]
+    broken: int = 0
     looks: int = 0
+    logs: int = 0
+    listed: int = 0
     annotations: dict[str, str] = field(default_factory=dict)
     url: str = ""
 
@@ -50,13 +53,27 @@ class Server:
         return web.json_response(sync_object())
 
     async def pods(self, request: web.Request) -> web.Response:
+        self.listed += 1
+        if self.listed <= self.broken:
+            return web.json_response({"message": "not now"}, status=500)
         pod = pod_object("books-1", "Succeeded", state=terminated(0))
         pod["metadata"]["ownerReferences"][0]["apiVersion"] = "kubeflow.org/v1"
         pod["status"]["containerStatuses"][0] |= {"image": "job", "imageID": "", "ready": False, "restartCount": 0}
         return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [pod]})
 
-    async def log(self, request: web.Request) -> web.Response:
-        return web.Response(text="the job's line\n")
+    async def log(self, request: web.Request) -> web.StreamResponse:
+        """Write two lines; the first `broken` times it breaks off after one, and the time before that it fails."""
+        self.logs += 1
+        if self.logs <= self.broken:
+            if self.logs <= 1:
+                return web.json_response({"message": "not now"}, status=503)
+            response = web.StreamResponse(headers={"Content-Length": "100"})
+            await response.prepare(request)
+            await response.write(b"the job's line\n")
+            assert request.transport
+            request.transport.close()
+            return response
+        return web.Response(text="the job's line\nand its last\n")
 
 
 @contextlib.contextmanager
@@ -132,6 +149,14 @@ def test_an_api_server_that_never_answers_is_waited_for_no_longer_than_asked(kub
     assert (result.exit_code, "the API server has not told" in result.output) == (4, True)
 
 
+def test_an_api_server_that_hangs_is_waited_for_no_longer_than_asked(kubeconfig: Any) -> None:
+    with serving(Server(lambda look: RUNNING if look == 1 else 0)) as server:
+        begun = time.monotonic()
+        flags = ("--kubeconfig", kubeconfig(server), "--request-timeout", "60")
+        result = CliRunner().invoke(app, ["retry", "books", "--wait", "--timeout", "1", *flags])
+    assert (result.exit_code, time.monotonic() - begun < 5) == (4, True)
+
+
 def test_a_run_whose_sync_is_deleted_is_waited_for_no_longer(kubeconfig: Any) -> None:
     with serving(Server(lambda look: RUNNING if look == 1 else 404)) as server:
         result = call(kubeconfig, server, "retry", "books", "--wait", "--timeout", "60")
@@ -141,7 +166,20 @@ def test_a_run_whose_sync_is_deleted_is_waited_for_no_longer(kubeconfig: Any) ->
 def test_a_log_is_followed_through_a_publish_that_takes_longer_than_a_pod_is_waited_for(kubeconfig: Any) -> None:
     with serving(Server(lambda look: DONE if look > 4 else RUNNING)) as server:
         result = call(kubeconfig, server, "logs", "books", "-f", "--pod-timeout", "1")
-    assert (result.exit_code, result.output) == (0, "the job's line\n")
+    assert (result.exit_code, result.output) == (0, "the job's line\nand its last\n")
+
+
+def test_a_log_is_followed_through_an_api_server_that_fails(kubeconfig: Any) -> None:
+    answers: list[Answer] = [RUNNING, 503, 0, DONE]
+    with serving(Server(lambda look: answers[min(look, 4) - 1], broken=3)) as server:
+        result = call(kubeconfig, server, "logs", "books", "-f", "--pod-timeout", "20")
+    assert (result.exit_code, result.output) == (0, "the job's line\nand its last\n")
+
+
+def test_a_log_that_never_comes_is_given_up(kubeconfig: Any) -> None:
+    with serving(Server(lambda _: RUNNING, logs=-99)) as server:
+        result = call(kubeconfig, server, "logs", "books")
+    assert (result.exit_code, "broke off 5 times" in result.output) == (3, True)
 
 
 def test_an_attempt_that_is_due_and_does_not_come_is_waited_for_no_longer_than_asked(kubeconfig: Any) -> None:

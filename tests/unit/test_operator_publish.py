@@ -21,6 +21,7 @@ from s3sync_operator.publish import (
     Spoilt,
     Start,
     Unchanged,
+    base_of,
     built_upon,
     disagreement,
     next_step,
@@ -159,6 +160,22 @@ def test_what_others_did_is_compared_up_to_the_commit_that_is_built_upon(
     history: tuple[CommitSeen, ...], commit: str | None
 ) -> None:
     assert built_upon(history, wanted()) == commit
+
+
+@pytest.mark.parametrize(
+    ("history", "base"),
+    [
+        ((), None),
+        ((theirs2(), theirs()), "theirs2"),
+        ((broken(), theirs()), "theirs"),
+        ((theirs("Open"), broken(), theirs2()), "theirs2"),
+        ((broken(),), None),
+    ],
+)
+def test_what_is_staged_is_compared_with_the_last_commit_whose_content_is_certain(
+    history: tuple[CommitSeen, ...], base: str | None
+) -> None:
+    assert base_of(history) == base
 
 
 commits = st.builds(

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from s3sync_operator.admission import Admission
-from s3sync_operator.api import ConditionType
+from s3sync_operator.api import ConditionType, Reason
+from s3sync_operator.errors import TemporarySyncError
 from tests.support.memory_cluster import MemoryCluster
 from tests.support.world import KEY, NOON, World, world
 
@@ -440,7 +441,11 @@ async def test_a_job_of_a_spec_that_was_taken_back_before_it_was_written_down_do
         await it.change(inputPath="elsewhere", runPolicy=None)
     it.cluster.fail_status_after_create = False
     assert len(it.cluster.jobs) == 1
+    it.cluster.refuse_lists = TemporarySyncError(Reason.OPERATOR_FORBIDDEN, "may not list")
     await it.change(inputPath=None)
+    assert (it.status.observed_generation, it.pause is not None) == (1, True), "what was not seen is not acknowledged"
+    it.cluster.refuse_lists = None
+    await it.later(seconds=15)
     assert it.cluster.jobs == []
     assert (it.status.phase, it.status.observed_generation, it.jobs_made) == ("Succeeded", 3, 2)
 

@@ -17,8 +17,8 @@ from types import FrameType
 from typing import NoReturn
 
 from s3sync_job.cli import build_parser, parse_settings, termination_log
-from s3sync_job.console import Console
-from s3sync_job.outcome import RETRY_FROM, Reason, SyncError
+from s3sync_job.console import Console, nobody_listening
+from s3sync_job.outcome import ENDINGS, RETRY_FROM, Reason, SyncError
 from s3sync_job.progress import BarProgress, PlainProgress, Progress, Tally
 from s3sync_job.report import LOG_LINE_LIMIT, TERMINATION_MESSAGE_LIMIT, Counts, Report, failed
 from s3sync_job.run import Run
@@ -44,6 +44,10 @@ def main() -> NoReturn:
         code = run_process(sys.argv[1:], os.environ)
     except SystemExit as exit_:  # From --help and --version.
         code = exit_.code if isinstance(exit_.code, int) else 0
+    except BaseException:
+        code = ENDINGS[Reason.INTERNAL_ERROR].code
+        with suppress(OSError):
+            traceback.print_exc()
     with suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -113,8 +117,10 @@ def _supervise(
             event = events.get(timeout=progress.interval)
             break
         except Empty:
-            progress.show()
-    progress.close()
+            with nobody_listening():
+                progress.show()
+    with nobody_listening():
+        progress.close()
     if isinstance(event, Report):
         return event
     ending = threading.Thread(target=run.abandon, name="abandon", daemon=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from s3sync_job.report import printable
@@ -51,5 +54,16 @@ class Console:
             self._put(f"{text}\n".encode())
 
     def _put(self, content: bytes) -> None:
-        self._stream.write(content)
-        self._stream.flush()
+        with nobody_listening():
+            self._stream.write(content)
+            self._stream.flush()
+
+
+@contextmanager
+def nobody_listening() -> Iterator[None]:
+    """Let a terminal that was closed, or a reader that has gone, fail nothing but what is said to it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EIO, errno.EPIPE):
+            raise

@@ -41,6 +41,9 @@ ATTEMPTS = 3
 BACKOFF_SECONDS, LONGEST_TURN_PAUSE = 0.5, 5.0
 """How often a call is tried and how long is waited before the second time, twice as long before the third."""
 
+REMOVALS = 2
+"""How often a branch's commits are removed before it goes: a PUT that was under way may make one meanwhile."""
+
 MAX_MESSAGE_BYTES = 20 * 1024 * 1024
 """What pachd sends and takes in one message, by its own setting."""
 
@@ -188,10 +191,11 @@ class PachdClient:
 
     def drop(self, commit: str) -> None:
         """Remove a commit, which puts its branch's head back; it is fine if it is gone."""
-        with self._lock:
-            self._open.discard(commit)
         with _fine_if_missing():
             self._call(CALL_SECONDS, lambda api: api.drop_commit(commit=self._commit(commit), recursive=True))
+        # Until it is answered, the end of the process must not leave it to a thread that dies with it.
+        with self._lock:
+            self._open.discard(commit)
 
     def abandon(self) -> None:
         """Drop the commits that are open now and start none any more: the process is about to end."""
@@ -211,8 +215,9 @@ class PachdClient:
         """
         if self.head(branch) is None:
             return
-        for commit in self._own_commits(branch, mark):
-            self.drop(commit)
+        for _ in range(REMOVALS):
+            for commit in self._own_commits(branch, mark):
+                self.drop(commit)
         left = self.head(branch)
         with _fine_if_missing():
             self._call(CALL_SECONDS, lambda api: api.delete_branch(branch=self._branch(branch), force=True))

@@ -26,6 +26,9 @@ LOG_SECONDS = 7 * 24 * 3600
 
 MOST_SAID = 300
 TOO_MANY_REQUESTS, SERVER_ERRORS_FROM = 429, 500
+TROUBLE = (TimeoutError, aiohttp.ClientError, ApiException, TemporarySyncError)
+"""What asking the API server raises."""
+
 _MERGE_PATCH = "application/merge-patch+json"
 _Result = TypeVar("_Result")
 
@@ -116,6 +119,13 @@ def _api_error(error: ApiException) -> CliError:
     return UnavailableError(f"the API server fails ({error.status}): {said}")
 
 
+def may_pass(error: Exception) -> bool:
+    """Tell whether the API server does not answer just now, or fails; what it refuses it will refuse again."""
+    cause = error.__cause__ if isinstance(error, TemporarySyncError) else error
+    status = cause.status if isinstance(cause, ApiException) else None
+    return not status or status == TOO_MANY_REQUESTS or status >= SERVER_ERRORS_FROM
+
+
 class Syncs:
     """The syncs of a cluster, with their pods; `namespace` is the one to work in."""
 
@@ -135,12 +145,19 @@ class Syncs:
         """Return a sync as stored, None where the API server does not answer just now: for those who wait."""
         try:
             return await self.get(name)
-        except (TimeoutError, aiohttp.ClientError):
-            pass
-        except ApiException as error:
-            if error.status is not None and error.status != TOO_MANY_REQUESTS and error.status < SERVER_ERRORS_FROM:
+        except TROUBLE as error:
+            if not may_pass(error):
                 raise
-        return None
+            return None
+
+    async def look_at_pods(self, sync: Sync) -> list[Raw] | None:
+        """Return the pods of a sync's jobs, None where the API server does not answer just now."""
+        try:
+            return await self.pods(sync)
+        except TROUBLE as error:
+            if not may_pass(error):
+                raise
+            return None
 
     async def all(self, everywhere: bool = False) -> list[Raw]:
         """Return the namespace's syncs, or those of all, by namespace and name."""

@@ -190,8 +190,8 @@ class LocalRun:
         """Let a job that runs report its own end; at the second signal, or without a job, stop what is under way."""
         again, self._signal = self._signal is not None, number
         if self._job is not None and self._job.runs and not again:
-            self._say(f"{number.name}: ending; once more to end at once")
             self._job.signal(number)
+            self._say(f"{number.name}: ending; once more to end at once")
         elif self._task is not None:
             self._task.cancel()
 

@@ -11,12 +11,16 @@ import click
 from kubernetes.aio.client.exceptions import ApiException
 
 from s3sync_cli.errors import TimeLimitError, UnavailableError
-from s3sync_cli.kube import Raw, Syncs, in_cluster
+from s3sync_cli.kube import TROUBLE, Raw, Syncs, in_cluster, may_pass
 from s3sync_cli.options import Access, cluster, name_argument
 from s3sync_operator.api import Sync, parse_sync
 from s3sync_operator.desired import CONTAINER
 
 PAUSE = 1.0
+REOPENED = 5
+"""How often in a row a log is opened again of which no line comes."""
+
+NOT_FOUND = 404
 LONGEST_END = 24 * 3600.0
 """How long -f waits for the end of a run whose pods have ended, in seconds."""
 
@@ -97,40 +101,40 @@ class Reader:
         self._follow = follow
         self._all = all_workers
         self._pod_timeout = pod_timeout
+        self._sync: Sync
 
     async def show(self) -> None:
         """Show the log of the current or last attempt; followed, those of the attempts that come after it too."""
+        # The first look is at whether there is such a sync, and a cluster; those after it bear with trouble.
+        self._sync = parse_sync(await self._syncs.get(self._name))
         shown: str | None = None
-        while True:
-            sync, job = await self._next_job(shown)
-            if job is None:
-                return
-            await self._show_job(sync, job)
-            shown = job
+        while job := await self._next_job(shown):
+            await self._show_job(job)
             if not self._follow:
                 return
+            await self._look()
+            shown = job
 
-    async def _next_job(self, shown: str | None) -> tuple[Sync, str | None]:
+    async def _next_job(self, shown: str | None) -> str | None:
         """Wait for a job that was not shown yet; None where the run has ended without another."""
         until, at_last = time.monotonic() + self._pod_timeout, time.monotonic() + LONGEST_END
-        sync = parse_sync(await self._syncs.get(self._name))
         while True:
-            job = sync.status.job
+            job, status = self._sync.status.job, self._sync.status
             if job and job != shown:
-                return sync, job
-            if sync.status.finished and shown:
-                return sync, None
-            if job and sync.status.next_attempt_time is None and time.monotonic() < at_last:
+                return job
+            if status.finished and shown:
+                return None
+            if job and status.next_attempt_time is None and time.monotonic() < at_last:
                 # What the job shown has staged is being published, which may take long: no pod is waited for.
                 until = time.monotonic() + self._pod_timeout
-            self._check_time(sync, until)
+            self._check_time(self._sync, until)
             await asyncio.sleep(PAUSE)
-            sync = await self._look(sync)
+            await self._look()
 
-    async def _look(self, last: Sync) -> Sync:
-        """Return the sync as it is, or as it was last where the API server does not answer just now."""
-        raw = await self._syncs.look(self._name)
-        return parse_sync(raw) if raw else last
+    async def _look(self) -> None:
+        """Look at the sync again; where the API server does not answer just now, it is as it was."""
+        if raw := await self._syncs.look(self._name):
+            self._sync = parse_sync(raw)
 
     def _check_time(self, sync: Sync, until: float) -> None:
         coming = sync.status.next_attempt_time
@@ -141,21 +145,22 @@ class Reader:
         if time.monotonic() > until + wait:
             raise self._late("no job was made for it")
 
-    async def _show_job(self, sync: Sync, job: str) -> None:
-        pods = await self._started(sync, job)
+    async def _show_job(self, job: str) -> None:
+        pods = await self._started(job)
         names = [pod["metadata"]["name"] for pod in pods]
         width = max(map(len, names))
         prefixes = [f"[{name}]{' ' * (width - len(name))} " if self._all else "" for name in names]
         await asyncio.gather(*map(self._copy, names, prefixes))
 
-    async def _started(self, sync: Sync, job: str) -> list[Raw]:
+    async def _started(self, job: str) -> list[Raw]:
         """Wait for the job's pods to have a log."""
         until = time.monotonic() + self._pod_timeout
         while True:
-            pods = pods_of(await self._syncs.pods(sync), job, self._all)
+            sync = self._sync
+            found = await self._syncs.look_at_pods(sync)
             wanted = sync.spec.effective_workers if sync.spec and self._all else 1
-            begun = [pod for pod in pods if has_begun(pod)]
-            over = sync.status.finished
+            begun = [pod for pod in pods_of(found or (), job, self._all) if has_begun(pod)]
+            over = sync.status.finished and found is not None
             if len(begun) >= wanted or (begun and (over or time.monotonic() > until)):
                 return begun
             if over:
@@ -164,18 +169,32 @@ class Reader:
             if time.monotonic() > until:
                 raise self._late(f"no pod of {job} has started")
             await asyncio.sleep(PAUSE)
-            sync = await self._look(sync)
+            await self._look()
 
     def _late(self, what: str) -> TimeLimitError:
         more = f"see s3sync status {self._name} -n {self._syncs.namespace}"
         return TimeLimitError(f"{self._name}: {what} within {self._pod_timeout} seconds; {more}")
 
     async def _copy(self, pod: str, prefix: str) -> None:
-        try:
-            async for line in self._syncs.log(pod, CONTAINER, self._follow):
-                sys.stdout.write(f"{prefix}{line.decode(errors='replace').rstrip()}\n")
-                sys.stdout.flush()
-        except ApiException as error:
-            if error.status != 404:
-                raise
-            sys.stderr.write(f"s3sync: pod {pod} is gone\n")
+        """Show a pod's log; one that breaks off is opened again, and what was shown of it passed over."""
+        shown = broken = 0
+        while broken < REOPENED:
+            number = 0
+            try:
+                async for line in self._syncs.log(pod, CONTAINER, self._follow):
+                    number += 1
+                    if number > shown:
+                        shown, broken = number, 0
+                        sys.stdout.write(f"{prefix}{line.decode(errors='replace').rstrip()}\n")
+                        sys.stdout.flush()
+            except TROUBLE as error:
+                if isinstance(error, ApiException) and error.status == NOT_FOUND:
+                    sys.stderr.write(f"s3sync: pod {pod} is gone\n")
+                    return
+                if not may_pass(error):
+                    raise
+            else:
+                return
+            broken += 1
+            await asyncio.sleep(PAUSE)
+        raise UnavailableError(f"{self._name}: the log of pod {pod} broke off {REOPENED} times")

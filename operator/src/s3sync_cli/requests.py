@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -126,15 +127,18 @@ def has_ended(sync: Sync, token: str) -> bool:
 async def _ended(syncs: Syncs, name: str, token: str, seconds: int) -> Raw:
     """Wait for the run's end; an API server that does not answer for a while is asked again."""
     until, pause = time.monotonic() + seconds, FIRST_PAUSE
-    raw = await syncs.look(name)
-    while raw is None or not has_ended(parse_sync(raw), token):
+    raw: Raw | None = None
+    while True:
         left = until - time.monotonic()
         if left <= 0:
             raise _late(syncs, name, raw, token, seconds)
-        await asyncio.sleep(min(pause, left))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left):
+                raw = await syncs.look(name) or raw
+        if raw and has_ended(parse_sync(raw), token):
+            return raw
+        await asyncio.sleep(min(pause, max(0.0, until - time.monotonic())))
         pause = min(LONGEST_PAUSE, pause * 1.5)
-        raw = await syncs.look(name) or raw
-    return raw
 
 
 def _late(syncs: Syncs, name: str, raw: Raw | None, token: str, seconds: int) -> TimeLimitError:

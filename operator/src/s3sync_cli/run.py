@@ -105,7 +105,9 @@ def run(
 ) -> None:
     """Run one sync."""
     _must_be_installed()
-    from s3sync_cli.local_run import LocalRun, Wanted  # noqa: PLC0415 - it needs s3sync-job, which may not be there.
+    # They need s3sync-job, which may not be there.
+    from s3sync_cli.local_run import LocalRun, Wanted  # noqa: PLC0415
+    from s3sync_job.console import nobody_listening  # noqa: PLC0415
 
     document = _only(syncs_in((filename,)), filename)
     sync, spec = valid_sync(document, namespace, default_pachd_address or "", str(uuid.uuid4()))
@@ -115,11 +117,11 @@ def run(
     wanted = Wanted(sync, spec, settings, _secrets(secret_files, os.environ), _input(spec, input_path), os.environ)
     ended = asyncio.run(LocalRun(wanted, say).run())
     told = ended.told
-    click.echo(
-        json.dumps(told, indent=2) if output == "json" else f"{told['result']} ({ended.reason}): {ended.message}"
-    )
-    sys.stdout.flush()
-    sys.stderr.flush()
+    text = json.dumps(told, indent=2) if output == "json" else f"{told['result']} ({ended.reason}): {ended.message}"
+    with nobody_listening():
+        click.echo(text)
+        sys.stdout.flush()
+        sys.stderr.flush()
     # Threads that still wait for a server must not hold up the end.
     os._exit(ended.code)
 
@@ -137,9 +139,11 @@ def _only(found: list[Document], filename: str) -> Document:
 
 def _speaker(output: str) -> Callable[[str], None]:
     """In JSON, standard output holds the report alone."""
+    from s3sync_job.console import nobody_listening  # noqa: PLC0415
 
     def say(text: str) -> None:
-        click.echo(text, err=output == "json")
+        with nobody_listening():
+            click.echo(text, err=output == "json")
 
     return say
 

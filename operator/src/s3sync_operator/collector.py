@@ -162,15 +162,12 @@ class Collector:
                 logger.info("removed staging branch %s of %s, whose run is over", name, target.shown)
 
     async def _open_heads(self, target: Target, place: Place, branches: Iterable[BranchSeen]) -> list[CommitSeen]:
-        """Return the open heads that are of a run: of the syncs' branches, and where runs of others are staged,
-        of all branches."""
-        names = {sync.spec.effective_branch for sync in place.syncs if sync.spec}
-        known = {owner_of(sync.uid) for sync in place.syncs}
-        staged = [named for branch in branches if (named := owner_and_run(branch.name))]
-        if any(owner not in known for owner, _ in staged):
-            names |= {branch.name for branch in branches if owner_and_run(branch.name) is None}
+        """Return the open heads that are of a run: of the syncs' branches first, and of all others, for a spec may
+        have named another one."""
+        names = sorted({sync.spec.effective_branch for sync in place.syncs if sync.spec})
+        others = sorted(branch.name for branch in branches if owner_and_run(branch.name) is None)
         found = []
-        for branch in sorted(names)[:MOST_BRANCHES]:
+        for branch in [*names, *(name for name in others if name not in names)][:MOST_BRANCHES]:
             head = await self._pachd.history(target, branch, None, 1)
             found += [commit for commit in head if commit.state == "Open" and owner_in(commit.description)]
         return found

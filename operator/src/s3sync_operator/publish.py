@@ -203,8 +203,8 @@ def next_step(history: Sequence[CommitSeen], wanted: Publication) -> Step:
 
 
 def base_of(history: Sequence[CommitSeen]) -> str | None:
-    """Return the commit that a target's content is that of: its head, or the last one before it without an error."""
-    return next((commit.id for commit in history if not commit.error), None)
+    """Return the commit that a target's content is that of: the last one that finished, and without an error."""
+    return next((commit.id for commit in history if commit.state == "Finished" and not commit.error), None)
 
 
 def built_upon(history: Sequence[CommitSeen], wanted: Publication) -> str | None:
@@ -224,14 +224,20 @@ def _counting(history: Sequence[CommitSeen], wanted: Publication) -> list[Commit
 
     Seen on 2.12: a commit's content is built upon that of the last one before it without an error.
     """
-    void = {item.id: item.parent for item in history if item.error and not item.description.startswith(wanted.mark)}
+
+    def is_void(commit: CommitSeen) -> bool:
+        return bool(commit.error) and not commit.description.startswith(wanted.mark)
+
+    void = {commit.id: commit.parent for commit in history if is_void(commit)}
 
     def sound(parent: str | None) -> str | None:
-        for _ in void:
-            parent = void.get(parent, parent) if parent else None
+        passed = set()
+        while parent in void and parent not in passed:
+            passed.add(parent)
+            parent = void[parent]
         return parent
 
-    return [replace(commit, parent=sound(commit.parent)) for commit in history if commit.id not in void]
+    return [replace(commit, parent=sound(commit.parent)) for commit in history if not is_void(commit)]
 
 
 def _go_on_with(own: CommitSeen, head: CommitSeen, wanted: Publication) -> Step:

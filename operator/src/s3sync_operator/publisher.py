@@ -48,6 +48,9 @@ STEPS_A_LOOK = 8
 PATIENCE = 20.0
 CLEAN_UP_SECONDS = 60.0
 REMEMBERED = 16
+FURTHER_BACK = (16, 256, MOST_COMMITS)
+"""How many commits are listed, step by step, until one without an error is among them."""
+
 READ_AT_ONCE = 2
 MOST_DELETES_REMEMBERED = 200_000
 """Bounds of the memory: a manifest of 24 MiB takes ten times that once it is read."""
@@ -106,20 +109,27 @@ class Publisher:
         head = history[0] if history else None
         if head and head.state != "Finished":
             raise _busy(order, head.id, head.description)
-        if head and head.error:
-            history = await self._pachd.history(target, branch, None, MOST_COMMITS)
-        return Staging(staging.staging_branch(staging.run_id(order.sync, order.run)), base_of(history))
+        base = base_of(history)
+        for most in FURTHER_BACK if head and head.error else ():
+            if base := base_of(await self._pachd.history(target, branch, None, most)):
+                break
+        return Staging(staging.staging_branch(staging.run_id(order.sync, order.run)), base)
 
     async def release(self, order: Order) -> tuple[CommitSeen, ...]:
         """Drop what an earlier run of the sync holds the target open by: that has ended, or it would be waited for.
 
-        Returns the target's head, if it has one.
+        So it is with what it finished with an error, of which nobody has anything. Returns the target's head, if any.
         """
         target, branch = order.target, order.spec.effective_branch
         history = await self._pachd.history(target, branch, None, 1)
-        if not history or history[0].state != "Open" or not staging.is_of(order.sync, history[0].description):
+        if not history or not staging.is_of(order.sync, history[0].description):
             return history
-        await self._pachd.drop_open_commit(target, history[0].id)
+        if history[0].state == "Open":
+            await self._pachd.drop_open_commit(target, history[0].id)
+        elif history[0].error:
+            await self._pachd.drop_commit(target, history[0].id)
+        else:
+            return history
         return await self._pachd.history(target, branch, None, 1)
 
     async def remove_earlier(self, order: Order) -> None:

@@ -5,7 +5,7 @@ Everything that decides stands in the cluster, so an operator that is killed bet
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -17,7 +17,7 @@ from s3sync_operator.cluster import Cluster, Raw
 from s3sync_operator.deletion import Deletion, finalizers_of, is_held
 from s3sync_operator.desired import Found, Run, Staging, run_name
 from s3sync_operator.ended_logs import EndedLogs
-from s3sync_operator.errors import ConflictError, PermanentSyncError, TemporarySyncError
+from s3sync_operator.errors import ConflictError, PermanentSyncError, SyncError, TemporarySyncError
 from s3sync_operator.following import Follower
 from s3sync_operator.log_context import about_run, about_sync
 from s3sync_operator.metrics import Metrics
@@ -271,13 +271,18 @@ class Reconciler:
     async def _settle(self, sync: Sync, spec: Spec) -> float | None:
         """A new generation that means the same needs no run, but its number must be acknowledged."""
         self._admission.leave(sync.key)
+        if sync.status.observed_generation != sync.generation:
+            # A spec in between may have got a job that nobody came to write down. Before that is known, the number is
+            # not acknowledged: whoever looks next would have no reason to ask.
+            try:
+                await self._end_strays(sync)
+            except TemporarySyncError as error:
+                logger.warning("the jobs cannot be listed: %s", error)
+                return LOOK_AGAIN
         status = settled(sync, spec, self._now())
         await self._write(sync, status)
         if has_failed(status):
             await self._end_leftovers(sync)
-        elif sync.status.observed_generation != sync.generation:
-            # A spec in between may have got a job of which nobody came to write down.
-            await self._end_leftovers(sync, but=sync.status.job)
         pauses = [self._until_next(status), await self._end_kept_jobs(sync, spec)]
         return min((pause for pause in pauses if pause is not None), default=None)
 
@@ -295,13 +300,14 @@ class Reconciler:
         await self._delete(sync, [job_seen(job) for job in jobs])
         return None
 
-    async def _end_leftovers(self, sync: Sync, but: str | None = None) -> None:
+    async def _end_leftovers(self, sync: Sync) -> None:
         """A sync that is given up must not write any more, however late its pod would start."""
-        jobs, pods = await self._jobs_and_pods(sync)
-        writing = {job_of_pod(pod) for pod in pods if not pod_seen(pod).ended}
-        others = [job for job in map(job_seen, jobs) if job.name != but]
-        ended = [job for job in others if job.state == "Active" or job.name in writing]
-        await self._delete(sync, ended)
+        await self._delete(sync, writing_jobs(*await self._jobs_and_pods(sync)))
+
+    async def _end_strays(self, sync: Sync) -> None:
+        """End all jobs that may write but that of the run that is written down; raises where they cannot be listed."""
+        jobs = [job for job in await self._all_jobs(sync) if job["metadata"]["name"] != sync.status.job]
+        await self._delete(sync, writing_jobs(jobs, await self._cluster.list_pods(sync)) if jobs else [])
 
     async def _jobs_and_pods(self, sync: Sync) -> tuple[list[Raw], list[Raw]]:
         """Return what there is of a sync whose status says already what is final; nothing where it cannot be listed."""
@@ -440,7 +446,11 @@ class Reconciler:
             await self._make_branch(order)
         if atomic:
             return await self._prepare(order)
-        await self._publisher.release(order)
+        try:
+            await self._publisher.release(order)
+        except SyncError as error:
+            # The job says it itself where that is in its way.
+            logger.info("what an earlier run may hold open is left: %s", error)
         return None
 
     async def _make_branch(self, order: Order) -> None:
@@ -528,3 +538,9 @@ def _publish_trouble(error: TemporarySyncError) -> Outcome:
 def _job_name(sync: Sync, run: Run) -> str:
     """A job under way keeps the name it was given, perhaps by another version of the operator."""
     return run_name(sync, run) if is_new(sync, run) else sync.status.job or run_name(sync, run)
+
+
+def writing_jobs(jobs: Iterable[Raw], pods: Iterable[Raw]) -> list[JobSeen]:
+    """Return the jobs that may still write."""
+    writing = {job_of_pod(pod) for pod in pods if not pod_seen(pod).ended}
+    return [job for job in map(job_seen, jobs) if job.state == "Active" or job.name in writing]

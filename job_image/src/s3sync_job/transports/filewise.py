@@ -88,6 +88,8 @@ class FilewiseTransport(ABC):
         for file, future in self._each(copy_one, files):
             error = future.exception()
             if isinstance(error, ClosedError):
+                # What this raises drops the commit, which those under way must not outlast.
+                self.stop()
                 raise SyncError(Reason.TERMINATED, "The run is being ended.")
             copied(file, error)
 
