@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -160,6 +161,17 @@ class Job:
         """Return the bucket's keys."""
         pages = self.s3.get_paginator("list_objects").paginate(Bucket=self.bucket)
         return [item["Key"] for page in pages for item in page.get("Contents", ())]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hangups_are_heard() -> Iterator[None]:
+    """Start programs as a shell does, also where the tests themselves were started by nohup: what is ignored is
+    inherited, what has a handler is not."""
+    before = signal.getsignal(signal.SIGHUP)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session")
