@@ -304,14 +304,17 @@ def _until(condition: Callable[[], object], trouble: str) -> None:
 
 def _end_told_by(cluster: LocalCluster) -> str:
     """Wait for what check says: a process that ends has lost its command line a moment before it can be waited for."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
+    told: list[str] = []
+
+    def is_told() -> bool:
         try:
             cluster.check()
         except ComponentError as error:
-            return str(error)
-        time.sleep(0.1)
-    raise AssertionError("the cluster's end was not told")
+            told.append(str(error))
+        return bool(told)
+
+    _until(is_told, "the cluster's end was not told")
+    return told[0]
 
 
 def _assert_no_operator_is_waited_for() -> None:

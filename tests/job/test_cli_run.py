@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from pachyderm_standin.process import StandinProcess
-from tests.support.pachd import UNSET_YEAR, Pachd
+from tests.support.pachd import Pachd, is_open
 
 COMMAND = str(Path(sys.executable).parent / "s3sync")
 RUN_SECONDS = 120
@@ -265,10 +265,6 @@ def make_repo(here: Here) -> tuple[str, ...]:
     here.pachd.api.create_repo(repo=branch.repo)
     here.pachd.api.create_branch(branch=branch)
     return ("--staging-branch=s3sync-0123456789abcdef", f"--base-commit={here.pachd.head(branch).id}")
-
-
-def is_open(info: Any) -> bool:
-    return bool(info.finishing.year == UNSET_YEAR)
 
 
 def on_a_terminal(program: list[str], here: Here) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.job.conftest import MANIFEST, STAGING, Ended, Job, ended
+from tests.support.pachd import is_open
 
 FILES = {"in/a": b"a", "in/b": b"b"}
 LOST = {"action": "lose-answer", "times": 1}
@@ -23,10 +24,9 @@ def direct(job: Job, *arguments: str, **environment: str) -> Ended:
     return job.run("-i", "in", "--client", "pfs", "--pachd-address", address, *arguments, **environment)
 
 
-def is_open(job: Job, name: str = "master") -> bool:
+def is_held_open(job: Job, name: str = "master") -> bool:
     """Tell whether a branch's head is a commit that nobody has begun to finish."""
-    info = job.pachd.api.inspect_commit(commit=job.pachd.head(job.branch(name)))
-    return bool(info.finishing.year == 1970)
+    return is_open(job.pachd.api.inspect_commit(commit=job.pachd.head(job.branch(name))))
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def test_an_answer_that_is_lost_on_its_way_leaves_no_head_of_the_target_open(job
     job.write(FILES)
     job.standin.set_faults([{**LOST, "operation": operation}])
     assert direct(job).code == 0
-    assert not is_open(job)
+    assert not is_held_open(job)
     assert {key: job.stored(key) for key in job.listed()} == FILES
 
 
@@ -92,7 +92,7 @@ def killed(job: Job, writer: str) -> str:
     with begun(job, "ModifyFile", S3SYNC_WRITER=writer) as process:
         process.kill()
         process.communicate(timeout=15)
-    assert is_open(job)
+    assert is_held_open(job)
     return job.head()
 
 
@@ -102,7 +102,7 @@ def test_what_a_run_that_was_killed_outright_left_open_is_removed_by_the_next_of
     left = killed(job, "s3sync-one")
     job.standin.set_faults([])
     run = direct(job, S3SYNC_WRITER="s3sync-one")
-    assert (run.code, is_open(job)) == (0, False)
+    assert (run.code, is_held_open(job)) == (0, False)
     assert {key: job.stored(key) for key in job.listed()} == FILES
     (made,) = [info.commit.id for info in job.pachd.commits(job.branch().repo) if info.commit.id != before]
     assert made != left
@@ -114,7 +114,7 @@ def test_what_somebody_else_has_open_is_left_to_them(job: Job, writer: str) -> N
     left = killed(job, "s3sync-one")
     job.standin.set_faults([])
     assert direct(job, S3SYNC_WRITER=writer).reason == "CommitFailed"
-    assert (job.head(), is_open(job)) == (left, True)
+    assert (job.head(), is_held_open(job)) == (left, True)
 
 
 @pytest.mark.parametrize("stray", [{"/in/stray": b"x"}, {"/in/a": b"A"}])

@@ -95,6 +95,11 @@ class Pachd:
         return list(self.api.list_commit(repo=repo))
 
 
+def is_open(info: Message) -> bool:
+    """Tell whether a commit is one that nobody has begun to finish."""
+    return bool(info.finishing.year == UNSET_YEAR)
+
+
 def add(path: str, content: bytes = b"", datum: str = "") -> Message:
     """A step that appends to a file."""
     return pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=content, datum=datum))

@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import NoReturn
 
+from s3sync_job import signals
 from s3sync_job.cli import build_parser, parse_settings, termination_log
 from s3sync_job.console import Console, nobody_listening
 from s3sync_job.outcome import ENDINGS, RETRY_FROM, Reason, SyncError
@@ -26,7 +27,6 @@ from s3sync_job.settings import Settings
 from s3sync_job.staged_uploads import remove_staged_files
 from s3sync_job.steps import Steps
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ABANDON_SECONDS = 10.0
 """How long a run that a signal ended may take to drop its open commit; Kubernetes kills it half a minute after."""
 
@@ -87,15 +87,13 @@ def _listen(events: SimpleQueue[Report | signal.Signals]) -> None:
     def handler(number: int, _frame: FrameType | None) -> None:
         events.put(signal.Signals(number))
 
-    for number in SIGNALS:
-        # Whoever started it by nohup wants it to outlive the terminal.
-        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handler)
+    for number in signals.heard():
+        signal.signal(number, handler)
 
 
 def _deafen() -> None:
     """Ignore further signals, so that the report is written whole."""
-    for number in SIGNALS:
+    for number in signals.ENDING:
         signal.signal(number, signal.SIG_IGN)
 
 

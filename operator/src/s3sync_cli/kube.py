@@ -126,6 +126,16 @@ def may_pass(error: Exception) -> bool:
     return not status or status == TOO_MANY_REQUESTS or status >= SERVER_ERRORS_FROM
 
 
+async def _unless_in_trouble(asked: Awaitable[_Result]) -> _Result | None:
+    """Return the answer, None where the API server does not give one just now."""
+    try:
+        return await asked
+    except TROUBLE as error:
+        if not may_pass(error):
+            raise
+        return None
+
+
 class Syncs:
     """The syncs of a cluster, with their pods; `namespace` is the one to work in."""
 
@@ -143,21 +153,11 @@ class Syncs:
 
     async def look(self, name: str) -> Raw | None:
         """Return a sync as stored, None where the API server does not answer just now: for those who wait."""
-        try:
-            return await self.get(name)
-        except TROUBLE as error:
-            if not may_pass(error):
-                raise
-            return None
+        return await _unless_in_trouble(self.get(name))
 
     async def look_at_pods(self, sync: Sync) -> list[Raw] | None:
         """Return the pods of a sync's jobs, None where the API server does not answer just now."""
-        try:
-            return await self.pods(sync)
-        except TROUBLE as error:
-            if not may_pass(error):
-                raise
-            return None
+        return await _unless_in_trouble(self.pods(sync))
 
     async def all(self, everywhere: bool = False) -> list[Raw]:
         """Return the namespace's syncs, or those of all, by namespace and name."""

@@ -13,6 +13,7 @@ from s3sync_cli.local_job import Command, JobEnded, LocalJob, command, write_cer
 from s3sync_cli.local_secrets import LocalSecrets
 from s3sync_cli.rendering import container_of, manifest_of, run_of
 from s3sync_cli.staged_run import stage_and_publish
+from s3sync_job import signals
 from s3sync_job.outcome import ENDINGS
 from s3sync_job.outcome import Reason as JobReason
 from s3sync_operator.access import endpoint_url
@@ -33,7 +34,6 @@ PATIENCE_SECONDS = 300.0
 """How long a busy target, or a server that fails, is waited for; and how long a publish may take."""
 
 CLEAN_SECONDS = 60.0
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OF_RETRY = ENDINGS[JobReason.COMMIT_FAILED].code
 
 
@@ -175,9 +175,7 @@ class LocalRun:
     @contextlib.contextmanager
     def _hearing_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        # Whoever started it by nohup wants it to outlive the terminal.
-        outlives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        numbers = [number for number in SIGNALS if number != signal.SIGHUP or not outlives]
+        numbers = signals.heard()
         for number in numbers:
             loop.add_signal_handler(number, self._interrupt, number)
         try:

@@ -302,12 +302,12 @@ class Reconciler:
 
     async def _end_leftovers(self, sync: Sync) -> None:
         """A sync that is given up must not write any more, however late its pod would start."""
-        await self._delete(sync, writing_jobs(*await self._jobs_and_pods(sync)))
+        await self._delete(sync, _writing_jobs(*await self._jobs_and_pods(sync)))
 
     async def _end_strays(self, sync: Sync) -> None:
         """End all jobs that may write but that of the run that is written down; raises where they cannot be listed."""
         jobs = [job for job in await self._all_jobs(sync) if job["metadata"]["name"] != sync.status.job]
-        await self._delete(sync, writing_jobs(jobs, await self._cluster.list_pods(sync)) if jobs else [])
+        await self._delete(sync, _writing_jobs(jobs, await self._cluster.list_pods(sync)) if jobs else [])
 
     async def _jobs_and_pods(self, sync: Sync) -> tuple[list[Raw], list[Raw]]:
         """Return what there is of a sync whose status says already what is final; nothing where it cannot be listed."""
@@ -540,7 +540,7 @@ def _job_name(sync: Sync, run: Run) -> str:
     return run_name(sync, run) if is_new(sync, run) else sync.status.job or run_name(sync, run)
 
 
-def writing_jobs(jobs: Iterable[Raw], pods: Iterable[Raw]) -> list[JobSeen]:
+def _writing_jobs(jobs: Iterable[Raw], pods: Iterable[Raw]) -> list[JobSeen]:
     """Return the jobs that may still write."""
     writing = {job_of_pod(pod) for pod in pods if not pod_seen(pod).ended}
     return [job for job in map(job_seen, jobs) if job.state == "Active" or job.name in writing]
