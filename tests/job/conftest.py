@@ -6,7 +6,9 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -161,6 +163,21 @@ class Job:
         """Return the bucket's keys."""
         pages = self.s3.get_paginator("list_objects").paginate(Bucket=self.bucket)
         return [item["Key"] for page in pages for item in page.get("Contents", ())]
+
+
+@contextmanager
+def staging(
+    job: Job, client: str = "pfs", operation: str = "FinishCommit", calls: int = 1
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a worker of an atomic sync, wait until it has come to an operation, and see it end."""
+    flags = ("--client", client, "--staging-branch", STAGING, "--base-commit", job.head())
+    job.standin.reset_requests()
+    with job.start("-i", "in", *flags, PACHD_ADDRESS=job.standin.pachd_address) as process:
+        deadline = time.monotonic() + 30
+        while job.standin.requests()["by_operation"].get(operation, 0) < calls:
+            assert time.monotonic() < deadline, f"the worker does not come to its {operation}"
+            time.sleep(0.05)
+        yield process
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-from tests.job.conftest import CLIENTS, MANIFEST, STAGING, Job, ended
+from tests.job.conftest import CLIENTS, MANIFEST, STAGING, Job, ended, staging
 from tests.support.pachd import is_open
 
 BEFORE = {"in/same": b"same", "in/changed": b"before", "in/gone": b"gone", "elsewhere": b"x"}
@@ -263,18 +259,3 @@ def test_an_attempt_that_is_killed_midway_leaves_nothing_in_the_way_of_the_next(
     job.standin.clear_faults()
     assert job.stage("pfs").code == 0
     assert len(job.staged()) == 30
-
-
-@contextmanager
-def staging(
-    job: Job, client: str = "pfs", operation: str = "FinishCommit", calls: int = 1
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a worker of an atomic sync, wait until it has come to an operation, and see it end."""
-    flags = ("--client", client, "--staging-branch", STAGING, "--base-commit", job.head())
-    job.standin.reset_requests()
-    with job.start("-i", "in", *flags, PACHD_ADDRESS=job.standin.pachd_address) as process:
-        deadline = time.monotonic() + 30
-        while job.standin.requests()["by_operation"].get(operation, 0) < calls:
-            assert time.monotonic() < deadline, f"the worker does not come to its {operation}"
-            time.sleep(0.05)
-        yield process

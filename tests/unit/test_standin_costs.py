@@ -35,6 +35,13 @@ def batches(count: int, size: int) -> float:
     return -(-count // size) * puts_into_one_open_commit(size)
 
 
+def rounds(count: int, size: int) -> float:
+    apart = PACHYDERM.call + PACHYDERM.file_set
+    one = sum(PACHYDERM.composing(number) for number in range(1, size + 1)) + 3 * apart
+    put = PACHYDERM.request + PACHYDERM.writing(SMALL)
+    return count * put + -(-count // size) * one + apart + PACHYDERM.finishing(count, count)
+
+
 def one_stream(count: int) -> float:
     return PACHYDERM.call + PACHYDERM.writing(count * SMALL, count) + PACHYDERM.finishing(count)
 
@@ -52,6 +59,10 @@ def test_nothing_costs_anything_unless_asked_for() -> None:
 def test_one_stream_beats_batches_and_batches_beat_a_commit_a_file() -> None:
     assert one_stream(80) < batches(80, 40) < puts_on_a_closed_head(80)
     assert one_stream(5000) * 40 < batches(5000, 40) < puts_on_a_closed_head(5000)
+
+
+def test_rounds_in_one_commit_beat_batches_a_commit_each() -> None:
+    assert one_stream(200) < rounds(200, 16) < batches(200, 40)
 
 
 def test_puts_into_one_open_commit_cost_with_the_square_of_their_number() -> None:

@@ -196,3 +196,17 @@ def test_a_trees_collision_is_found_among_neighbours(files: dict[str, File]) -> 
         second for first, second in zip(tree.paths, tree.paths[1:], strict=False) if second.startswith(f"{first}/")
     ]
     assert (tree.collision(files) is not None) == bool(neighbours)
+
+
+def test_what_is_taken_out_of_an_open_commit_counts_as_written_there_where_it_is_added(pfs: Pfs) -> None:
+    put(pfs, "below")
+    pfs.mark_finished(pfs.pick(HEAD))
+    commit = pfs.start_commit(REPO, "master")
+    put(pfs, "a")
+    put(pfs, "b")
+    taken = pfs.take_file_set(commit, diff=True)
+    pfs.clear_commit(HEAD)
+    assert (commit.writes, paths(pfs)) == (0, ["below"])
+    put(pfs, "c")
+    pfs.add_file_set(HEAD, pfs.join_file_sets([taken]))
+    assert (commit.writes, paths(pfs)) == (3, ["a", "b", "below", "c"])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from s3sync_job import manifest as manifests
-from s3sync_job.batches import batches
+from s3sync_job.batches import LONE_FILES, ROUND_FILES, batches
 from s3sync_job.clients import Clients
 from s3sync_job.compare import Delta, There, check_prune_limit, delta, extra_keys, may_be_unchanged
 from s3sync_job.content_hash import Fingerprint
@@ -25,6 +26,12 @@ from s3sync_job.verify import compare_sets
 
 STAGING_WRITERS = 4
 """Writers to one open commit. Seen on 2.12: more do no better, since pachd composes the commit at each PUT."""
+
+Batch = Sequence[PlannedFile]
+"""The files of one commit."""
+
+Rounds = Sequence[Batch]
+"""A batch, cut into what the commit holds at a time."""
 
 BATCH_ATTEMPTS = 3
 BATCH_BACKOFF_SECONDS = 1.0
@@ -187,33 +194,51 @@ class AtomicSync:
 
     def _copy(self, transport: Transport, files: Sequence[PlannedFile]) -> str:
         """Copy the files in batches, a commit each, and return the last commit; pfs needs no more than one."""
+        if self._session.settings.client is Client.PFS:
+            return self._copy_batch(transport, [files])
         staging = self._staging
-        one_batch = self._session.settings.client is Client.PFS
-        parts = [tuple(files)] if one_batch else batches(files, staging.batch_files, staging.batch_bytes)
-        commit = ""
-        for batch in parts:
+        first, *others = batches(files, staging.batch_files, staging.batch_bytes)
+        commit = self._copy_batch(transport, _rounds(first))
+        for batch in self._as_pachd_can(others):
             commit = self._copy_batch(transport, batch)
         return commit
 
-    def _copy_batch(self, transport: Transport, batch: Sequence[PlannedFile]) -> str:
+    def _as_pachd_can(self, others: Sequence[Batch]) -> Iterator[Rounds]:
+        """Yield the batches after the first, smaller where what a commit has below it cannot be left out of a round."""
+        staging = self._staging
+        if others and not self._pachd.tells_changes(staging.branch, f"{self._mark} looks what pachd can"):
+            lone = min(LONE_FILES, staging.batch_files)
+            yield from ([part] for batch in others for part in batches(batch, lone, staging.batch_bytes))
+            return
+        yield from map(_rounds, others)
+
+    def _copy_batch(self, transport: Transport, rounds: Rounds) -> str:
         pause = BATCH_BACKOFF_SECONDS
         for _ in range(BATCH_ATTEMPTS - 1):
             try:
-                return self._copy_once(transport, batch)
+                return self._copy_once(transport, rounds)
             except SyncError as error:
                 if error.reason is not Reason.PACHD_UNREACHABLE:
                     raise
             time.sleep(pause)
             pause *= 2
-        return self._copy_once(transport, batch)
+        return self._copy_once(transport, rounds)
 
-    def _copy_once(self, transport: Transport, batch: Sequence[PlannedFile]) -> str:
+    def _copy_once(self, transport: Transport, rounds: Rounds) -> str:
         """Copy a batch in a commit of its own, which is dropped where that fails."""
         session, branch = self._session, self._staging.branch
-        size = sum(file.size for file in batch)
-        description = f"{self._mark} stages {len(batch)} files"
-        with session.tally.provisional(), self._pachd.open_commit(branch, description, size) as commit:
-            session.copy(transport, Place(self._clients.target.bucket(branch), branch, commit), batch)
+        sizes = [file.size for files in rounds for file in files]
+        description = f"{self._mark} stages {len(sizes)} files"
+        with session.tally.provisional(), self._pachd.open_commit(branch, description, sum(sizes)) as commit:
+            place = Place(self._clients.target.bucket(branch), branch, commit)
+            *earlier, last = rounds
+            held = ""
+            for files in earlier:
+                session.copy(transport, place, files)
+                held = self._pachd.set_aside(commit, held)
+            session.copy(transport, place, last)
+            if held:
+                self._pachd.put_back(commit, held)
             # A PUT to a branch whose head was closed meanwhile makes a commit of its own.
             self._check_head(commit)
         return commit
@@ -275,3 +300,7 @@ class AtomicSync:
             staged=Staged(staging.branch, commit, staging.base, plan_digest(plan.everything)),
             would_delete=self._extra if dry_run else None,
         )
+
+
+def _rounds(batch: Batch) -> Rounds:
+    return list(batches(batch, ROUND_FILES, sys.maxsize))

@@ -47,6 +47,12 @@ REMOVALS = 2
 MAX_MESSAGE_BYTES = 20 * 1024 * 1024
 """What pachd sends and takes in one message, by its own setting."""
 
+FILE_SETS = "__filesets__"
+"""The repo that is none: a commit of it named by a file set's ID holds what the file set does."""
+
+HELD_SECONDS = 1800
+"""How long pachd keeps what is set aside, its own maximum, anew from each time that something more is."""
+
 MESSAGE_BYTES = 3 * 1024 * 1024
 """Content a message. Seen: 256 MB in 7.5 s."""
 
@@ -189,6 +195,52 @@ class PachdClient:
             raise
         self._finish(commit, size)
 
+    def set_aside(self, commit: str, held: str) -> str:
+        """Take what was written to an open commit out of it, and return the file set of that and all ``held`` before.
+
+        Nothing may be written to it meanwhile. ``held`` is what the last call returned, at first ``""``. A file set
+        that is never put back goes by itself.
+
+        Raises:
+            SyncError: CommitFailed where the commit is open no more.
+        """
+        kind = pfs.GetFileSetRequestFileSetType.DIFF
+        taken = self._file_set(lambda api: api.get_file_set(commit=self._commit(commit), type=kind))
+        both = [held, taken] if held else [taken]
+        joined = self._file_set(lambda api: api.compose_file_set(file_set_ids=both, ttl_seconds=HELD_SECONDS))
+        try:
+            self._call(CALL_SECONDS, lambda api: api.clear_commit(commit=self._commit(commit)))
+        except SyncError as error:
+            raise self._commit_failed("emptied", commit, error) from error
+        return joined
+
+    def put_back(self, commit: str, held: str) -> None:
+        """Put what was set aside into an open commit, in place of files that it holds under the same names.
+
+        Raises:
+            SyncError: CommitFailed where the commit is open no more, or the file set is not kept any more.
+        """
+        try:
+            # Twice does no harm: each file that was put is in the file set with the deletion of what was there.
+            self._call(CALL_SECONDS, lambda api: api.add_file_set(commit=self._commit(commit), file_set_id=held))
+        except SyncError as error:
+            raise self._commit_failed("added to", commit, error) from error
+
+    def tells_changes(self, branch: str, description: str) -> bool:
+        """Tell whether pachd takes out of a commit what was written to it alone; before 2.9, all below comes with it.
+
+        The branch has files and no open commit; one is opened to see, and dropped. The SDK of 2.12 sends what the
+        older ones pass over. Read in the protocols of 2.8 and 2.9.
+        """
+        commit = self._start(branch, description)
+        try:
+            kind = pfs.GetFileSetRequestFileSetType.DIFF
+            nothing = self._file_set(lambda api: api.get_file_set(commit=self._commit(commit), type=kind))
+            root = pfs.File(commit=pfs.Commit(repo=pfs.Repo(name=FILE_SETS), id=nothing), path="/")
+            return self._kind_of(root) is None
+        finally:
+            self.drop(commit)
+
     def drop(self, commit: str) -> None:
         """Remove a commit, which puts its branch's head back; it is fine if it is gone."""
         with _fine_if_missing():
@@ -324,14 +376,20 @@ class PachdClient:
             raise error from None
         return not _head(info).open
 
+    def _file_set(self, call: Callable[[pfs.ApiStub], Any]) -> str:
+        return str(self._call(CALL_SECONDS, call).file_set_id)
+
     def _is_file(self, commit: str, key: str) -> bool:
+        return bool(self._kind_of(self._file(commit, key)) == pfs.FileType.FILE)
+
+    def _kind_of(self, file: pfs.File) -> Any:
+        """Return whether a file is a directory or what else, None where it is not there."""
         try:
-            info = self._call(CALL_SECONDS, lambda api: api.inspect_file(file=self._file(commit, key)))
+            return self._call(CALL_SECONDS, lambda api: api.inspect_file(file=file)).file_type
         except SyncError as error:
             if error.reason is Reason.BUCKET_NOT_FOUND:
-                return False
+                return None
             raise
-        return bool(info.file_type == pfs.FileType.FILE)
 
     def _stream(self, size: int, request: Callable[[pfs.ApiStub], Iterator[Any]]) -> Iterator[bytes]:
         """Yield a stream's bytes; what was read cannot be read again, so it is not tried twice."""

@@ -16,8 +16,10 @@ from pathlib import Path
 
 from pachyderm_standin.app import Settings, running
 from pachyderm_standin.costs import PRESETS
+from pachyderm_standin.gateway import NEWEST, OLDEST
 
 PR_SET_PDEATHSIG = 1
+RELEASES = {str(release): release for release in (OLDEST, NEWEST)}
 
 
 class UsageError(ValueError):
@@ -44,6 +46,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--commit-latency", type=_seconds, default=0.0, help="seconds that a commit takes to finish")
     parser.add_argument(
         "--costs", choices=PRESETS, default="none", help="let things take as long as on a real Pachyderm, modelled"
+    )
+    parser.add_argument(
+        "--release",
+        choices=RELEASES,
+        default=str(NEWEST),
+        help="answer as this release of Pachyderm does, where it matters to a sync (%(default)s)",
     )
     parser.add_argument("--remove-data-dir", action="store_true", help="remove the data folder in the end")
     parser.add_argument("--outlive-parent", action="store_true", help="go on when the starting process ends")
@@ -84,6 +92,7 @@ def read_settings(args: argparse.Namespace) -> Settings:
         costs=PRESETS[args.costs],
         tls_cert=args.tls_cert,
         tls_key=args.tls_key,
+        release=RELEASES[args.release],
     )
 
 

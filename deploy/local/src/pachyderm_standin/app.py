@@ -15,7 +15,7 @@ from pachyderm_standin.control import control_app
 from pachyderm_standin.costs import FREE, Costs, Meter
 from pachyderm_standin.faults import Faults
 from pachyderm_standin.finisher import Finisher
-from pachyderm_standin.gateway import Gateway
+from pachyderm_standin.gateway import NEWEST, Gateway, Release
 from pachyderm_standin.model import Commit, Pfs
 from pachyderm_standin.names import canonical_bucket
 from pachyderm_standin.pachd.server import Tls, start_server
@@ -44,6 +44,7 @@ class Settings:
     costs: Costs = FREE
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    release: Release = NEWEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ def _gateway(settings: Settings) -> Gateway:
         return settings.commit_latency + modelled + faults.effects("", Route("FinishingCommit", bucket)).latency
 
     blobs, authenticator = BlobStore(settings.data_dir), Authenticator(settings.tokens)
-    return Gateway(pfs, blobs, Finisher(pfs, seconds), authenticator, faults, Meter(settings.costs))
+    meter = Meter(settings.costs)
+    return Gateway(pfs, blobs, Finisher(pfs, seconds), authenticator, faults, meter, release=settings.release)
 
 
 def _tls(settings: Settings) -> tuple[ssl.SSLContext | None, Tls | None]:

@@ -26,6 +26,7 @@ class Costs:
     write_file: float = 0
     write_byte: float = 0
     copy_file: float = 0
+    file_set: float = 0
     open_read: float = 0
     open_read_free: int = 0
     open_get: int = 1
@@ -69,6 +70,7 @@ PACHYDERM = Costs(
     write_file=0.8e-3,
     write_byte=1 / 34e6,
     copy_file=1e-3,
+    file_set=0.015,
     open_read=4.7e-3,
     open_read_free=20,
     open_get=5,

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pachyderm_standin.blobs import BlobStore
 from pachyderm_standin.costs import Meter
@@ -26,6 +27,19 @@ from pachyderm_standin.model import (
 from pachyderm_standin.names import parse_bucket
 from pachyderm_standin.s3.errors import S3Error
 from pachyderm_standin.sigv4 import Authenticator
+
+
+class Release(NamedTuple):
+    """A release of Pachyderm."""
+
+    major: int
+    minor: int
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+
+NEWEST, OLDEST = Release(2, 12), Release(2, 8)
 
 
 @dataclass(eq=False)
@@ -58,6 +72,7 @@ class Gateway:
     meter: Meter = field(default_factory=Meter)
     counts: RequestCounts = field(default_factory=RequestCounts)
     outage_until: float = 0
+    release: Release = NEWEST
 
     def begin_outage(self, seconds: float) -> None:
         """Be as good as down for so long: as a pachd that is started again, which keeps what it has stored."""

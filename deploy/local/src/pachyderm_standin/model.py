@@ -74,6 +74,10 @@ class ProvenanceError(PfsError):
     """A branch cannot be deleted while a pipeline reads it."""
 
 
+class UnknownFileSetError(PfsError):
+    """A file set that nobody has made."""
+
+
 class OutputBranchError(PfsError):
     """A user's commit on a branch that a pipeline writes."""
 
@@ -281,6 +285,14 @@ class Commit:
         return ancestor
 
 
+@dataclass(frozen=True, slots=True)
+class FileSet:
+    """Files that were taken out of a commit, or deletions, and in how many writes they came there."""
+
+    changes: Changes
+    writes: int
+
+
 @dataclass(eq=False)
 class Branch:
     """A branch: its head, whether a pipeline writes it, and the branches that this pipeline reads."""
@@ -333,6 +345,7 @@ class Pfs:
         self._now = now
         self._new_commit_id = new_commit_id
         self._rebuilt: dict[Commit, None] = {}
+        self._file_sets: dict[str, FileSet] = {}
         self.projects = {DEFAULT_PROJECT: Project(DEFAULT_PROJECT, now())}
         self.repos: dict[RepoRef, Repo] = {}
 
@@ -558,8 +571,50 @@ class Pfs:
         if commit.finishing:
             raise CommitFinishedError("cannot clear finished commit")
         commit.changes.clear()
+        commit.writes = 0
         commit.tree = None
         return commit
+
+    # File sets.
+
+    def take_file_set(self, commit: Commit, *, diff: bool = False) -> str:
+        """Remember what a commit holds, or with `diff` what it changes, and give the ID by which it is found again.
+
+        Raises `ParentNotFinishedError` as a read of the commit does.
+        """
+        self.check_readable(commit)
+        below = {} if diff else self.tree(commit).files
+        return self._keep(FileSet({**below, **commit.changes}, commit.writes))
+
+    def file_set(self, file_set_id: str) -> FileSet:
+        """Look a file set up, or raise `UnknownFileSetError`."""
+        if file_set_id not in self._file_sets:
+            raise UnknownFileSetError(f"fileset {file_set_id} does not exist")
+        return self._file_sets[file_set_id]
+
+    def join_file_sets(self, file_set_ids: Iterable[str]) -> str:
+        """Make one file set of many: the later ones' files stand in place of the earlier ones'."""
+        joined: dict[str, File | None] = {}
+        writes = 0
+        for file_set in [self.file_set(file_set_id) for file_set_id in file_set_ids]:
+            joined.update(file_set.changes)
+            writes += file_set.writes
+        return self._keep(FileSet(joined, writes))
+
+    def add_file_set(self, ref: CommitRef, file_set_id: str) -> None:
+        """Put a file set's files into an open commit, or raise `CommitFinishedError` or `UnknownFileSetError`."""
+        commit = self.pick(ref)
+        if commit.finishing:
+            raise CommitFinishedError(f"commit {commit} has already finished")
+        file_set = self.file_set(file_set_id)
+        before = commit.writes
+        self._write(commit, file_set.changes)
+        commit.writes = before + file_set.writes
+
+    def _keep(self, file_set: FileSet) -> str:
+        file_set_id = uuid.uuid4().hex
+        self._file_sets[file_set_id] = file_set
+        return file_set_id
 
     def _add_commit(self, repo: Repo, branch: str, parent: Commit | None, origin: Origin = Origin.USER) -> Commit:
         commit = Commit(self._new_commit_id(), repo.ref, branch, parent, started=self._now(), origin=origin)

@@ -27,8 +27,8 @@ class StandinProcess(Control):
 
     It also ends with the thread that started it. `data_dir` is a temporary folder of its own if not given, removed in
     the end. `tokens` turn Pachyderm's auth on; `commit_latency` is in seconds; `costs` is
-    `pachyderm` to let things take as long as there; `tls` are PEM files, certificates and
-    key. Raises `StandinError`.
+    `pachyderm` to let things take as long as there; `tls` are PEM files, certificates and key; `release` is the
+    Pachyderm that it answers as. Raises `StandinError`.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class StandinProcess(Control):
         commit_latency: float = 0,
         costs: str = "none",
         tls: tuple[Path, Path] | None = None,
+        release: str = "2.12",
         outlive_parent: bool = False,
         stderr: IO[bytes] | None = None,
     ) -> None:
@@ -51,7 +52,7 @@ class StandinProcess(Control):
         self._flags += [f"--grpc-port={grpc_port}"]
         self._flags += [f"--tls-cert={tls[0]}", f"--tls-key={tls[1]}"] if tls else []
         self._flags += [f"--commit-latency={commit_latency}"]
-        self._flags += [f"--costs={costs}"]
+        self._flags += [f"--costs={costs}", f"--release={release}"]
         self._flags += ["--outlive-parent"] if outlive_parent else []
         self._tokens = tokens
         self._stderr = stderr

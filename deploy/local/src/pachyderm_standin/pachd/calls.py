@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import grpc
 
@@ -23,6 +24,7 @@ from pachyderm_standin.pachd.errors import CallError
 from pachyderm_standin.pachd.messages import Message, read_commit, split_ancestor
 from pachyderm_standin.s3.routes import Route
 
+FILE_SETS_REPO = "__filesets__"
 METHOD = "gRPC"
 """What fault rules and counts know a gRPC call by where an S3 request has its HTTP method."""
 
@@ -77,8 +79,16 @@ class Call:
         return size * costs.stream_read_byte if self.operation.startswith("GetFile") else costs.list_entry
 
     async def opened(self, message: Message) -> tuple[Commit, Tree]:
-        """Give a commit and its files, once it is readable."""
-        return await self.gateway.opened_commit(self.pick(read_commit(message)))
+        """Give a commit and its files, once it is readable; a file set is read as a commit of a repo that is none."""
+        ref = read_commit(message)
+        if ref.repo.name == FILE_SETS_REPO:
+            return self._opened_file_set(ref)
+        return await self.gateway.opened_commit(self.pick(ref))
+
+    def _opened_file_set(self, ref: CommitRef) -> tuple[Commit, Tree]:
+        changes = self.gateway.pfs.file_set(ref.id).changes
+        files = {path: file for path, file in changes.items() if file}
+        return Commit(ref.id, ref.repo, "", None, started=datetime.now(UTC)), Tree(files)
 
     def pick(self, ref: CommitRef) -> Commit:
         """Find a commit, with the real server's words where there is none."""

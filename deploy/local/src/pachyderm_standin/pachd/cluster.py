@@ -5,13 +5,14 @@ from pachyderm_sdk.api import admin, auth, version
 from pachyderm_standin.pachd.calls import Call
 from pachyderm_standin.pachd.messages import Message
 
-MAJOR, MINOR, MICRO = 2, 12, 2
+MICRO = 2
 ROOT_USER = "pach:root"
 
 
-async def get_version(_call: Call, _request: Message) -> Message:
-    """Tell the version that the stand-in was written after."""
-    return version.Version(major=MAJOR, minor=MINOR, micro=MICRO)
+async def get_version(call: Call, _request: Message) -> Message:
+    """Tell the version that the stand-in answers as."""
+    release = call.gateway.release
+    return version.Version(major=release.major, minor=release.minor, micro=MICRO)
 
 
 async def inspect_cluster(_call: Call, _request: Message) -> Message:

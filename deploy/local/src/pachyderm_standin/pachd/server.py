@@ -13,7 +13,7 @@ from pachyderm_sdk.api import admin, auth, pfs
 
 from pachyderm_standin.gateway import Gateway
 from pachyderm_standin.model import PfsError
-from pachyderm_standin.pachd import cluster, commits, reading, repos, writing
+from pachyderm_standin.pachd import cluster, commits, file_sets, reading, repos, writing
 from pachyderm_standin.pachd.calls import METHOD, Call
 from pachyderm_standin.pachd.errors import CallError, not_modelled, status_of
 from pachyderm_standin.pachd.messages import Message
@@ -45,6 +45,9 @@ UNARY: Mapping[str, tuple[type[Message], Unary]] = {
     "pfs_v2.API/SquashCommit": (pfs.SquashCommitRequest, commits.squash_commit),
     "pfs_v2.API/DropCommitSet": (pfs.DropCommitSetRequest, commits.drop_commit_set),
     "pfs_v2.API/SquashCommitSet": (pfs.SquashCommitSetRequest, commits.squash_commit_set),
+    "pfs_v2.API/GetFileSet": (pfs.GetFileSetRequest, file_sets.get_file_set),
+    "pfs_v2.API/ComposeFileSet": (pfs.ComposeFileSetRequest, file_sets.compose_file_set),
+    "pfs_v2.API/AddFileSet": (pfs.AddFileSetRequest, file_sets.add_file_set),
     "pfs_v2.API/InspectFile": (pfs.InspectFileRequest, reading.inspect_file),
     "auth_v2.API/WhoAmI": (auth.WhoAmIRequest, cluster.who_am_i),
     "admin_v2.API/InspectCluster": (admin.InspectClusterRequest, cluster.inspect_cluster),

@@ -1,0 +1,164 @@
+"""File sets: what an open commit holds so far, taken out of it and put back before it finishes.
+
+Pachyderm composes all that an open commit holds at each PUT. A commit that is emptied now and then takes them faster.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pachyderm_sdk.api import pfs
+
+from tests.support.pachd import Message, Pachd, refused
+
+Put = Callable[..., dict[str, Any]]
+FILE_SETS = pfs.Repo(name="__filesets__")
+"""The repo that no one made: a commit of it named by a file set's ID holds what the file set does."""
+
+DIFF, TOTAL = pfs.GetFileSetRequestFileSetType.DIFF, pfs.GetFileSetRequestFileSetType.TOTAL
+HALF_AN_HOUR = 1800
+
+
+def take(pachd: Pachd, commit: Message, kind: Any = DIFF) -> str:
+    return str(pachd.api.get_file_set(commit=commit, type=kind).file_set_id)
+
+
+def held(file_set: str) -> Message:
+    return pfs.Commit(repo=FILE_SETS, id=file_set)
+
+
+def join(pachd: Pachd, file_sets: Sequence[str]) -> str:
+    return str(pachd.api.compose_file_set(file_set_ids=list(file_sets), ttl_seconds=HALF_AN_HOUR).file_set_id)
+
+
+def names(pachd: Pachd, commit: Message) -> set[str]:
+    return {path for path, info in pachd.walk(commit).items() if info.file_type == pfs.FileType.FILE}
+
+
+def test_what_is_taken_out_of_an_open_commit_comes_back(pachd: Pachd, master: Message, put: Put) -> None:
+    commit = pachd.start(master)
+    put("a", b"first")
+    first = take(pachd, commit)
+    pachd.api.clear_commit(commit=commit)
+    assert names(pachd, commit) == set()
+    assert put("b", b"second")["VersionId"] == commit.id
+    second = take(pachd, commit)
+    pachd.api.clear_commit(commit=commit)
+    put("c", b"third")
+    pachd.api.add_file_set(commit=commit, file_set_id=join(pachd, [first, second]))
+    assert pachd.finish(commit).error == ""
+    assert pachd.files(commit) == {"/a": b"first", "/b": b"second", "/c": b"third"}
+
+
+def test_what_was_written_is_told_apart_from_the_base(pachd: Pachd, master: Message, put: Put) -> None:
+    pachd.commit(master, {"/old": b"x"})
+    commit = pachd.start(master)
+    put("new")
+    assert names(pachd, held(take(pachd, commit))) == {"/new"}
+    assert names(pachd, held(take(pachd, commit, TOTAL))) == {"/old", "/new"}
+    pachd.api.clear_commit(commit=commit)
+    assert names(pachd, commit) == {"/old"}
+
+
+def test_what_comes_back_together_with_its_base_is_there_once_where_it_was_put_and_not_appended(
+    pachd: Pachd, master: Message, put: Put
+) -> None:
+    for key in ("old", "older"):
+        commit = pachd.start(master)
+        put(key, b"before")
+        pachd.finish(commit)
+    commit = pachd.start(master)
+    put("old", b"after")
+    whole = take(pachd, commit, TOTAL)
+    pachd.api.clear_commit(commit=commit)
+    pachd.api.add_file_set(commit=commit, file_set_id=whole)
+    pachd.finish(commit)
+    assert pachd.files(commit) == {"/old": b"after", "/older": b"before"}
+
+
+@pytest.mark.parametrize("base", [{}, {"/old": b"x"}])
+def test_of_a_commit_that_holds_nothing_yet_not_even_the_root_is_told(
+    pachd: Pachd, master: Message, base: dict[str, bytes]
+) -> None:
+    if base:
+        pachd.commit(master, base)
+    empty = take(pachd, pachd.start(master))
+    with refused("NOT_FOUND", "file / not found"):
+        pachd.api.inspect_file(file=pfs.File(commit=held(empty), path="/"))
+
+
+def test_what_comes_back_twice_is_there_once(pachd: Pachd, master: Message, put: Put) -> None:
+    commit = pachd.start(master)
+    put("a", b"content")
+    taken = take(pachd, commit)
+    for _ in range(2):
+        pachd.api.add_file_set(commit=commit, file_set_id=taken)
+    pachd.finish(commit)
+    assert pachd.files(commit) == {"/a": b"content"}
+
+
+def test_what_comes_back_takes_the_place_of_what_was_put_meanwhile(pachd: Pachd, master: Message, put: Put) -> None:
+    commit = pachd.start(master)
+    put("a", b"before")
+    taken = take(pachd, commit)
+    pachd.api.clear_commit(commit=commit)
+    put("a", b"meanwhile")
+    pachd.api.add_file_set(commit=commit, file_set_id=taken)
+    pachd.finish(commit)
+    assert pachd.files(commit) == {"/a": b"before"}
+
+
+def test_files_that_stand_in_each_others_way_are_still_found_when_the_commit_finishes(
+    pachd: Pachd, master: Message, put: Put
+) -> None:
+    commit = pachd.start(master)
+    put("a")
+    taken = take(pachd, commit)
+    pachd.api.clear_commit(commit=commit)
+    put("a/b")
+    pachd.api.add_file_set(commit=commit, file_set_id=taken)
+    assert "file / directory path collision (/a/b)" in pachd.finish(commit).error
+
+
+def test_what_was_taken_out_of_a_dropped_commit_can_be_put_into_another(
+    pachd: Pachd, master: Message, put: Put
+) -> None:
+    commit = pachd.start(master)
+    put("a", b"content")
+    taken = take(pachd, commit)
+    pachd.api.drop_commit(commit=commit)
+    other = pachd.start(master)
+    pachd.api.add_file_set(commit=other, file_set_id=taken)
+    pachd.finish(other)
+    assert pachd.files(other) == {"/a": b"content"}
+
+
+def test_a_closed_commit_is_neither_emptied_nor_added_to(pachd: Pachd, master: Message, put: Put) -> None:
+    commit = pachd.start(master)
+    put("a")
+    pachd.finish(commit)
+    taken = take(pachd, commit)
+    assert names(pachd, held(taken)) == {"/a"}
+    with refused("UNKNOWN", "cannot clear finished commit"):
+        pachd.api.clear_commit(commit=commit)
+    with refused("UNKNOWN", "has already finished"):
+        pachd.api.add_file_set(commit=commit, file_set_id=taken)
+
+
+def test_a_file_set_that_nobody_knows_is_refused(pachd: Pachd, master: Message) -> None:
+    commit = pachd.start(master)
+    with refused("UNKNOWN", "not exist"):
+        pachd.api.add_file_set(commit=commit, file_set_id=uuid4().hex)
+    with refused("UNKNOWN", "dangling reference"):
+        pachd.api.compose_file_set(file_set_ids=[uuid4().hex], ttl_seconds=HALF_AN_HOUR)
+
+
+def test_the_commit_of_a_file_set_must_be_there(pachd: Pachd, master: Message) -> None:
+    missing = pfs.Commit(repo=master.repo, id=f"{uuid4().hex[:12]}4{uuid4().hex[:19]}")
+    with refused("NOT_FOUND", "not found"):
+        pachd.api.get_file_set(commit=missing)
+    with refused("NOT_FOUND", "not found"):
+        pachd.api.clear_commit(commit=missing)
+    with refused("NOT_FOUND", "not found"):
+        pachd.api.add_file_set(commit=missing, file_set_id=uuid4().hex)
