@@ -206,7 +206,8 @@ class AtomicSync:
     def _as_pachd_can(self, others: Sequence[Batch]) -> Iterator[Rounds]:
         """Yield the batches after the first, smaller where what a commit has below it cannot be left out of a round."""
         staging = self._staging
-        if others and not self._pachd.tells_changes(staging.branch, f"{self._mark} looks what pachd can"):
+        in_rounds = any(len(batch) > ROUND_FILES for batch in others)
+        if in_rounds and not self._pachd.tells_changes(staging.branch, f"{self._mark} looks what pachd can"):
             lone = min(LONE_FILES, staging.batch_files)
             yield from ([part] for batch in others for part in batches(batch, lone, staging.batch_bytes))
             return
