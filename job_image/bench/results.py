@@ -53,9 +53,11 @@ files in the repo are checked, outside of the time. Times are a wall clock's, fr
 ours a second or more of Python and TensorFlow; memory is the copying process's. What did not end within the limit is
 shown as `> limit`, with how many of the files were there.
 
-A Pachyderm takes about a tenth of a second for each request and does one after the other, however many a client sends
-at once ([what things cost](../tests/contract/README.md#what-things-cost)). So a way takes as long as its requests are
-many: `file_io` and `minio` send one a file, `Full` another to read it back, and `pfs` sends one in all.
+A Pachyderm takes about a tenth of a second of a processor's time for each request, on small machines
+([what things cost](../tests/contract/README.md#what-things-cost)), and a third of a second for each commit. So a way
+takes as long as its requests and commits are many: others send a request a file, each of which becomes a commit;
+`file_io` and `minio` send the same into one commit for 200 files, `Full` another request to read each back, and `pfs`
+sends one in all.
 
 ![Times of all ways and trees](benchmark.svg)
 """

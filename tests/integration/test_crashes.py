@@ -31,6 +31,9 @@ MOST_ROUNDS = 5 + KILLS
 ROUND_SECONDS = 420
 SWEPT_SECONDS = 60
 LEAST_ROUNDS, UNCHANGED = 3, 2
+NEW = 40
+"""So many that each of two workers copies in more than one round."""
+
 FOREIGN = {"/beside.txt": b"not the sync's", "/data/lost.txt": b"to be pruned"}
 # Each kill of a worker costs an attempt; none may be what ends a sync.
 SETTINGS = QUICK | {"max_attempts": 10_000, "retry_delay_max": 1, "sweep_interval": 2}
@@ -78,11 +81,11 @@ def hashes(files: dict[str, bytes]) -> Listing:
 
 
 def next_tree(chance: random.Random, tree: dict[str, bytes]) -> dict[str, bytes]:
-    """Return a tree that keeps most files of another one, in which some are changed, some gone and some new."""
-    kept = {path: content for path, content in tree.items() if chance.random() > 0.2}
+    """Return a tree that keeps half of another one's files, of which some are changed, some gone and some new."""
+    kept = {path: content for path, content in tree.items() if chance.random() > 0.5}
     for path in [path for path in kept if chance.random() < 0.25]:
         kept[path] = chance.randbytes(chance.randrange(20_000))
-    new = {f"{chance.choice('abc')}/{uuid4().hex[:8]}": chance.randbytes(chance.randrange(20_000)) for _ in range(8)}
+    new = {f"{chance.choice('abc')}/{uuid4().hex[:8]}": chance.randbytes(chance.randrange(20_000)) for _ in range(NEW)}
     return kept | new | {"large.bin": tree.get("large.bin") or chance.randbytes(1_200_000)}
 
 
