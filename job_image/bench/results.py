@@ -51,7 +51,7 @@ in one commit and clean up. The others write file by file to the branch, where e
 read nothing back, but for the seed's script, which reads without comparing. After each run the sizes and hashes of all
 files in the repo are checked, outside of the time. Times are a wall clock's, from the start of the process, which takes
 ours a second or more of Python and TensorFlow; memory is the copying process's. What did not end within the limit is
-shown as `> limit`, with how many of the files were there.
+shown as `> limit`, with how many of the files were there; a way that a table lacks was not run on that tree.
 
 A Pachyderm takes about a tenth of a second of a processor's time for each request, on small machines
 ([what things cost](../tests/contract/README.md#what-things-cost)), and a third of a second for each commit. So a way

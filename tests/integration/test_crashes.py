@@ -101,6 +101,7 @@ def test_whoever_is_killed_a_run_is_one_commit_or_none_and_never_half_a_tree(
     print(f"CRASH_SEED={SEED} CRASH_KILLS={KILLS}")
     chance = random.Random(SEED)
     standin.set_faults(SLOW)
+    standin.reset_requests()
     with Observer(standin.pachd_address) as observer:
         crasher = Crasher(chance, observer, sturdy, standin, syncs, KILLS)
         number = 0
@@ -123,6 +124,8 @@ def test_whoever_is_killed_a_run_is_one_commit_or_none_and_never_half_a_tree(
         assert (seen.looks["nothing"] > 0, seen.looks["whole"] > 0) == (True, True), seen.looks
     print(f"{dict(crasher.kills)}; looks: {[dict(seen.looks) for seen in observer.seen.values()]}")
     assert min(crasher.by_step[step] for step in Step) >= KILLS // 8
+    asked = standin.requests()["by_operation"]
+    assert min(asked.get(call, 0) for call in ("ClearCommit", "AddFileSet")) > 0, "workers copied in rounds"
 
 
 def begin_round(

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -167,12 +167,12 @@ class Job:
 
 @contextmanager
 def staging(
-    job: Job, client: str = "pfs", operation: str = "FinishCommit", calls: int = 1
+    job: Job, client: str = "pfs", operation: str = "FinishCommit", calls: int = 1, flags: Sequence[str] = ()
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a worker of an atomic sync, wait until it has come to an operation, and see it end."""
-    flags = ("--client", client, "--staging-branch", STAGING, "--base-commit", job.head())
+    where = ("--client", client, "--staging-branch", STAGING, "--base-commit", job.head())
     job.standin.reset_requests()
-    with job.start("-i", "in", *flags, PACHD_ADDRESS=job.standin.pachd_address) as process:
+    with job.start("-i", "in", *where, *flags, PACHD_ADDRESS=job.standin.pachd_address) as process:
         deadline = time.monotonic() + 30
         while job.standin.requests()["by_operation"].get(operation, 0) < calls:
             assert time.monotonic() < deadline, f"the worker does not come to its {operation}"

@@ -37,14 +37,14 @@ SLOW: Sequence[Mapping[str, object]] = (
     {"action": "latency", "operation": "ModifyFile", "seconds": 0.3},
     {"action": "latency", "operation": "AddFile", "seconds": 0.05},
     {"action": "latency", "operation": "PutObject", "seconds": 0.2},
-    {"action": "latency", "operation": "GetFileSet|ClearCommit|AddFileSet", "seconds": 0.2},
+    {"action": "latency", "operation": "GetFileSet|ComposeFileSet|ClearCommit|AddFileSet", "seconds": 0.2},
     {"action": "latency", "operation": "GetFile|GetFileTAR|WalkFile", "bucket": STAGING, "seconds": 1},
     {"action": "latency", "operation": "GetObject", "bucket": STAGING, "seconds": 0.2},
     {"action": "latency", "operation": "DropCommit|DeleteBranch", "seconds": 0.3},
 )
 LOSABLE = (
     *("StartCommit", "ModifyFile", "FinishCommit", "DropCommit", "DeleteBranch", "CreateBranch", "PutObject"),
-    *("GetFileSet", "ClearCommit", "AddFileSet"),
+    *("GetFileSet", "ComposeFileSet", "ClearCommit", "AddFileSet"),
 )
 
 

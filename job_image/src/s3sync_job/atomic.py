@@ -25,7 +25,7 @@ from s3sync_job.transports import Place, Transport
 from s3sync_job.verify import compare_sets
 
 STAGING_WRITERS = 4
-"""Writers to one open commit. Seen on 2.12: more do no better, since pachd composes the commit at each PUT."""
+"""Writers to one open commit. Seen on 2.12, 80 files in rounds of 16, on two cores: 8.1 s by 2, 6.9 by 4, 7.6 by 8."""
 
 Batch = Sequence[PlannedFile]
 """The files of one commit."""
@@ -185,7 +185,9 @@ class AtomicSync:
         with session.timed(Step.LIST):
             there = self._pachd.list_files(commit, plan.prefix)
         proof = Proof()
-        if session.settings.verify is not Verify.NONE:
+        if session.settings.verify is Verify.NONE:
+            self._check_presence(commit, changes.stage, there)
+        else:
             proof = self._prove(plan, changes, transport, place, there)
         if session.settings.print_contents:
             session.print_contents(transport, place, changes.stage)
@@ -199,17 +201,17 @@ class AtomicSync:
         staging = self._staging
         first, *others = batches(files, staging.batch_files, staging.batch_bytes)
         commit = self._copy_batch(transport, _rounds(first))
-        for batch in self._as_pachd_can(others):
+        for batch in self._later(others):
             commit = self._copy_batch(transport, batch)
         return commit
 
-    def _as_pachd_can(self, others: Sequence[Batch]) -> Iterator[Rounds]:
-        """Yield the batches after the first, smaller where what a commit has below it cannot be left out of a round."""
-        staging = self._staging
-        in_rounds = any(len(batch) > ROUND_FILES for batch in others)
-        if in_rounds and not self._pachd.tells_changes(staging.branch, f"{self._mark} looks what pachd can"):
-            lone = min(LONE_FILES, staging.batch_files)
-            yield from ([part] for batch in others for part in batches(batch, lone, staging.batch_bytes))
+    def _later(self, others: Sequence[Batch]) -> Iterator[Rounds]:
+        """Yield the batches after the first, which have files below them: smaller ones, of a round each, where pachd
+        would set these aside as well."""
+        if any(len(batch) > ROUND_FILES for batch in others) and not self._pachd.tells_changes():
+            for batch in others:
+                for part in batches(batch, LONE_FILES, sys.maxsize):
+                    yield [part]
             return
         yield from map(_rounds, others)
 
@@ -233,10 +235,10 @@ class AtomicSync:
         with session.tally.provisional(), self._pachd.open_commit(branch, description, sum(sizes)) as commit:
             place = Place(self._clients.target.bucket(branch), branch, commit)
             *earlier, last = rounds
-            held = ""
+            held = []
             for files in earlier:
                 session.copy(transport, place, files)
-                held = self._pachd.set_aside(commit, held)
+                held.append(self._pachd.set_aside(commit))
             session.copy(transport, place, last)
             if held:
                 self._pachd.put_back(commit, held)
@@ -262,6 +264,13 @@ class AtomicSync:
             proof = session.prove(transport, place, common, there)
         session.refuse(plan, [*failures, *proof.failures])
         return proof
+
+    def _check_presence(self, commit: str, files: Sequence[PlannedFile], there: Mapping[str, There]) -> None:
+        """Raise CommitFailed where a file that was sent is not there at all: also what nobody verifies must not go."""
+        lost = [file.key for file in files if file.key not in there]
+        if lost:
+            text = f"{len(lost)} files that were sent are not in commit {commit}, the first being {lost[0]!r}"
+            raise SyncError(Reason.COMMIT_FAILED, f"{text}; does another run write to {self._staging.branch!r}?")
 
     def _check_head(self, commit: str) -> None:
         """Raise CommitFailed if the staging branch has moved: somebody else writes to it."""

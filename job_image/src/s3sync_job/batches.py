@@ -16,7 +16,7 @@ at each PUT: N files at once cost N squared, a round 0.1 s. Seen on 2.12, 80 fil
 copy: 9.2 in rounds of 8, 7.4 of 12, 6.9 of 16, 7.6 of 20, 9.1 of 27, 11.5 all at once."""
 
 LONE_FILES = 40
-"""Files a commit where pachd cannot set them aside. Seen on 2.12, 80 files of 10 KB, seconds to copy: 10.4 by 10 files
+"""Files a commit where they go all at once. Seen on 2.12, 80 files of 10 KB, seconds to copy: 10.4 by 10 files
 a commit, 8.4 by 20, 8.0 by 30, 7.5 to 7.8 by 40, 8.3 by 60, 9.9 by 80."""
 
 DEFAULT_BYTES = 1024**3

@@ -12,7 +12,7 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import takewhile
@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # Else handshakes that fail are told on standard error as well.
 
 import grpc
-from pachyderm_sdk.api import pfs
+from pachyderm_sdk.api import pfs, version
 
 from s3sync_job.compare import There
 from s3sync_job.grpc_limits import limited
@@ -47,11 +47,12 @@ REMOVALS = 2
 MAX_MESSAGE_BYTES = 20 * 1024 * 1024
 """What pachd sends and takes in one message, by its own setting."""
 
-FILE_SETS = "__filesets__"
-"""The repo that is none: a commit of it named by a file set's ID holds what the file set does."""
+HELD_SECONDS = 4 * 3600
+"""How long pachd keeps what is set aside: a batch must be over by then. What is not put back goes after that."""
 
-HELD_SECONDS = 1800
-"""How long pachd keeps what is set aside, its own maximum, anew from each time that something more is."""
+TELLS_CHANGES_SINCE = (2, 9)
+"""The first release that can take out of a commit what was written to it, and leave what lies below. Before, it passes
+over what it is asked, and adds all below. Read in the protocols of 2.8 and 2.9."""
 
 MESSAGE_BYTES = 3 * 1024 * 1024
 """Content a message. Seen: 256 MB in 7.5 s."""
@@ -195,51 +196,44 @@ class PachdClient:
             raise
         self._finish(commit, size)
 
-    def set_aside(self, commit: str, held: str) -> str:
-        """Take what was written to an open commit out of it, and return the file set of that and all ``held`` before.
-
-        Nothing may be written to it meanwhile. ``held`` is what the last call returned, at first ``""``. A file set
-        that is never put back goes by itself.
+    def set_aside(self, commit: str) -> str:
+        """Take what was written to an open commit out of it, and return the file set of that; nothing may be written
+        to it meanwhile.
 
         Raises:
-            SyncError: CommitFailed where the commit is open no more.
+            SyncError: CommitFailed where the commit is open no more; after any error it must be given up.
         """
         kind = pfs.GetFileSetRequestFileSetType.DIFF
-        taken = self._file_set(lambda api: api.get_file_set(commit=self._commit(commit), type=kind))
-        both = [held, taken] if held else [taken]
-        joined = self._file_set(lambda api: api.compose_file_set(file_set_ids=both, ttl_seconds=HELD_SECONDS))
-        try:
-            self._call(CALL_SECONDS, lambda api: api.clear_commit(commit=self._commit(commit)))
-        except SyncError as error:
-            raise self._commit_failed("emptied", commit, error) from error
-        return joined
+        taken = self._on_open(
+            commit, "read", lambda api: api.get_file_set(commit=self._commit(commit), type=kind)
+        ).file_set_id
+        # What was taken is kept for ten minutes; one that is made of it, as long as asked for.
+        kept = self._on_open(
+            commit, "read", lambda api: api.compose_file_set(file_set_ids=[taken], ttl_seconds=HELD_SECONDS)
+        ).file_set_id
+        # Tried again, the first try might come late, and clear what is written next.
+        self._on_open(commit, "emptied", lambda api: api.clear_commit(commit=self._commit(commit)), again=_was_undone)
+        return str(kept)
 
-    def put_back(self, commit: str, held: str) -> None:
+    def put_back(self, commit: str, held: Sequence[str]) -> None:
         """Put what was set aside into an open commit, in place of files that it holds under the same names.
 
         Raises:
-            SyncError: CommitFailed where the commit is open no more, or the file set is not kept any more.
+            SyncError: CommitFailed where the commit is open no more, or a file set is not kept any more.
         """
-        try:
-            # Twice does no harm: each file that was put is in the file set with the deletion of what was there.
-            self._call(CALL_SECONDS, lambda api: api.add_file_set(commit=self._commit(commit), file_set_id=held))
-        except SyncError as error:
-            raise self._commit_failed("added to", commit, error) from error
+        joined = self._on_open(
+            commit,
+            "added to",
+            lambda api: api.compose_file_set(file_set_ids=list(held), ttl_seconds=HELD_SECONDS),
+        ).file_set_id
+        # Twice does no harm: each file that was put is in the file set with the deletion of what was there.
+        self._on_open(commit, "added to", lambda api: api.add_file_set(commit=self._commit(commit), file_set_id=joined))
 
-    def tells_changes(self, branch: str, description: str) -> bool:
-        """Tell whether pachd takes out of a commit what was written to it alone; before 2.9, all below comes with it.
-
-        The branch has files and no open commit; one is opened to see, and dropped. The SDK of 2.12 sends what the
-        older ones pass over. Read in the protocols of 2.8 and 2.9.
-        """
-        commit = self._start(branch, description)
-        try:
-            kind = pfs.GetFileSetRequestFileSetType.DIFF
-            nothing = self._file_set(lambda api: api.get_file_set(commit=self._commit(commit), type=kind))
-            root = pfs.File(commit=pfs.Commit(repo=pfs.Repo(name=FILE_SETS), id=nothing), path="/")
-            return self._kind_of(root) is None
-        finally:
-            self.drop(commit)
+    def tells_changes(self) -> bool:
+        """Tell whether pachd can take what was written to a commit out of it, and leave what lies below."""
+        found = self._tried(CALL_SECONDS, lambda channel: version.ApiStub(channel).get_version(), _may_pass)
+        # What was built by hand calls itself 0.0.0.
+        return found.major == 0 or (found.major, found.minor) >= TELLS_CHANGES_SINCE
 
     def drop(self, commit: str) -> None:
         """Remove a commit, which puts its branch's head back; it is fine if it is gone."""
@@ -376,20 +370,25 @@ class PachdClient:
             raise error from None
         return not _head(info).open
 
-    def _file_set(self, call: Callable[[pfs.ApiStub], Any]) -> str:
-        return str(self._call(CALL_SECONDS, call).file_set_id)
+    def _on_open(
+        self, commit: str, verb: str, call: Callable[[pfs.ApiStub], Any], again: Callable[[Any], bool] | None = None
+    ) -> Any:
+        """Return the answer of a call about an open commit; CommitFailed where pachd refuses it."""
+        try:
+            return self._call(CALL_SECONDS, call, again)
+        except SyncError as error:
+            if error.reason is not Reason.BUCKET_NOT_FOUND:
+                raise self._commit_failed(verb, commit, error) from error
+            raise SyncError(Reason.COMMIT_FAILED, _cannot_be(verb, commit, self._shown, error)) from error
 
     def _is_file(self, commit: str, key: str) -> bool:
-        return bool(self._kind_of(self._file(commit, key)) == pfs.FileType.FILE)
-
-    def _kind_of(self, file: pfs.File) -> Any:
-        """Return whether a file is a directory or what else, None where it is not there."""
         try:
-            return self._call(CALL_SECONDS, lambda api: api.inspect_file(file=file)).file_type
+            info = self._call(CALL_SECONDS, lambda api: api.inspect_file(file=self._file(commit, key)))
         except SyncError as error:
             if error.reason is Reason.BUCKET_NOT_FOUND:
-                return None
+                return False
             raise
+        return bool(info.file_type == pfs.FileType.FILE)
 
     def _stream(self, size: int, request: Callable[[pfs.ApiStub], Iterator[Any]]) -> Iterator[bytes]:
         """Yield a stream's bytes; what was read cannot be read again, so it is not tried twice."""
@@ -399,14 +398,22 @@ class PachdClient:
         except grpc.RpcError as error:
             raise self._classified(error) from error
 
-    def _call(self, seconds: float, call: Callable[[pfs.ApiStub], _Result]) -> _Result:
-        """Return the answer of a call that may be made twice, each try within ``seconds``."""
+    def _call(
+        self, seconds: float, call: Callable[[pfs.ApiStub], _Result], again: Callable[[Any], bool] | None = None
+    ) -> _Result:
+        """Return the answer of a call that may be made twice, each try within ``seconds``.
+
+        It is made twice where ``again`` says so of what was raised, or where a second try may do better.
+        """
+        return self._tried(seconds, lambda channel: call(pfs.ApiStub(channel)), again or _may_pass)
+
+    def _tried(self, seconds: float, call: Callable[[grpc.Channel], _Result], again: Callable[[Any], bool]) -> _Result:
         pause = BACKOFF_SECONDS
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return call(self._api(seconds))
+                return call(limited(self._channel, seconds, self._pachd.token))
             except grpc.RpcError as error:
-                if attempt == ATTEMPTS or not _may_pass(error):
+                if attempt == ATTEMPTS or not again(error):
                     raise self._classified(error) from error
             time.sleep(pause)
             pause *= 2
@@ -422,7 +429,7 @@ class PachdClient:
     def _commit_failed(self, verb: str, what: str, error: SyncError) -> SyncError:
         if error.reason is not Reason.SERVER_ERROR:
             return error
-        return SyncError(Reason.COMMIT_FAILED, f"{what!r} of {self._shown}: a commit cannot be {verb}: {error.message}")
+        return SyncError(Reason.COMMIT_FAILED, _cannot_be(verb, what, self._shown, error))
 
     def _branch(self, branch: str) -> pfs.Branch:
         return pfs.Branch(repo=self._repo, name=branch)
@@ -466,11 +473,20 @@ def classify(error: Any, where: str, repo: str) -> tuple[Reason, str]:
     return Reason.SERVER_ERROR, f"{where} fails on {repo} ({code.name}: {text}); look at pachd's log."
 
 
+def _cannot_be(verb: str, what: str, repo: str, error: SyncError) -> str:
+    return f"{what!r} of {repo}: a commit cannot be {verb}: {error.message}"
+
+
+def _was_undone(error: Any) -> bool:
+    """Tell whether pachd's database was too busy and has done nothing."""
+    return ROLLED_BACK in (error.details() or "")
+
+
 def _may_pass(error: Any) -> bool:
-    """Tell whether a second try may do better: pachd was not reached, and not for its certificate; or its database was
-    too busy and has done nothing.
+    """Tell whether a second try may do better: pachd was not reached, and not for its certificate; or it has done
+    nothing.
     """
-    if ROLLED_BACK in (error.details() or ""):
+    if _was_undone(error):
         return True
     return error.code() is grpc.StatusCode.UNAVAILABLE and tls_failure(_one_line(error.details()), "", "") is None
 

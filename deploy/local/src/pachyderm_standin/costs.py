@@ -2,7 +2,7 @@
 
 Off unless asked for. Clients see a cost as time alone: nothing is answered in another way for it. Work of the server
 (writing, composing an open commit, reading) is done one piece at a time, as one thread or eight made no difference
-there; a commit's finishing is waited for by its repo alone.
+on the test server; a commit's finishing is waited for by its repo alone.
 """
 
 import asyncio

@@ -16,6 +16,7 @@ from pachyderm_standin.names import is_valid_name, path_error
 
 DEFAULT_PROJECT = "default"
 REBUILT_TREES_KEPT = 8
+FILE_SETS_KEPT = 10_000
 
 
 class PfsError(Exception):
@@ -614,6 +615,8 @@ class Pfs:
     def _keep(self, file_set: FileSet) -> str:
         file_set_id = uuid.uuid4().hex
         self._file_sets[file_set_id] = file_set
+        if len(self._file_sets) > FILE_SETS_KEPT:
+            del self._file_sets[next(iter(self._file_sets))]
         return file_set_id
 
     def _add_commit(self, repo: Repo, branch: str, parent: Commit | None, origin: Origin = Origin.USER) -> Commit:

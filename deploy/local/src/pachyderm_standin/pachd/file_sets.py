@@ -14,7 +14,6 @@ DIFF_SINCE = Release(2, 9)
 async def get_file_set(call: Call, request: Message) -> Message:
     """Give what a commit holds, or what it changes, a name."""
     commit = call.pick(read_commit(request.commit))
-    await call.gateway.finisher.wait(commit)
     await _pay(call)
     # What a server does not know of a message it passes over.
     diff = request.type == pfs.GetFileSetRequestFileSetType.DIFF and call.gateway.release >= DIFF_SINCE
