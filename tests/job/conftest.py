@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -178,17 +177,6 @@ def staging(
             assert time.monotonic() < deadline, f"the worker does not come to its {operation}"
             time.sleep(0.05)
         yield process
-
-
-@pytest.fixture(scope="session", autouse=True)
-def hangups_are_heard() -> Iterator[None]:
-    """Start programs as a shell does, also where the tests themselves were started by nohup: what is ignored is
-    inherited, what has a handler is not."""
-    before = signal.getsignal(signal.SIGHUP)
-    if before is signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, lambda *_: None)
-    yield
-    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session")
