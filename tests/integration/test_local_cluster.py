@@ -62,11 +62,9 @@ def started(tmp_path: Path) -> Iterator[Starter]:
 
 
 OWNER = """
-import signal, sys, time
+import sys, time
 from pathlib import Path
 from s3sync_local.cluster import LocalCluster
-# A shell starts what it puts into the background with SIGINT ignored, and tests may run there.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 with LocalCluster(Path(sys.argv[1]), training_operator=False, node=False):
     print("ready", flush=True)
     time.sleep(600)

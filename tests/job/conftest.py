@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -165,18 +165,26 @@ class Job:
 
 
 @contextmanager
-def staging(
-    job: Job, client: str = "pfs", operation: str = "FinishCommit", calls: int = 1, flags: Sequence[str] = ()
+def begun(
+    job: Job, operation: str, *arguments: str, calls: int = 1, **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a worker of an atomic sync, wait until it has come to an operation, and see it end."""
-    where = ("--client", client, "--staging-branch", STAGING, "--base-commit", job.head())
+    """Start a run, wait until it has made so many calls of the operation, and see it end."""
     job.standin.reset_requests()
-    with job.start("-i", "in", *where, *flags, PACHD_ADDRESS=job.standin.pachd_address) as process:
+    environment["PACHD_ADDRESS"] = job.standin.pachd_address
+    with job.start("-i", "in", *arguments, **environment) as process:
         deadline = time.monotonic() + 30
         while job.standin.requests()["by_operation"].get(operation, 0) < calls:
-            assert time.monotonic() < deadline, f"the worker does not come to its {operation}"
+            assert time.monotonic() < deadline, f"the run does not come to its {operation}"
             time.sleep(0.05)
         yield process
+
+
+def staging(
+    job: Job, client: str = "pfs", operation: str = "FinishCommit", calls: int = 1, flags: Sequence[str] = ()
+) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """Start a worker of an atomic sync, wait until it has come to an operation, and see it end."""
+    where = ("--client", client, "--staging-branch", STAGING, "--base-commit", job.head())
+    return begun(job, operation, *where, *flags, calls=calls)
 
 
 @pytest.fixture(scope="session")

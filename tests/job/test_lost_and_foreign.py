@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from tests.job.conftest import MANIFEST, STAGING, Ended, Job, ended
+from tests.job.conftest import MANIFEST, STAGING, Ended, Job, begun, ended
 from tests.support.pachd import is_open
 
 FILES = {"in/a": b"a", "in/b": b"b"}
 LOST = {"action": "lose-answer", "times": 1}
 STAGED = f"{STAGING}-w0"
+PFS = ("--client", "pfs")
 
 
 def direct(job: Job, *arguments: str, **environment: str) -> Ended:
@@ -27,21 +24,6 @@ def direct(job: Job, *arguments: str, **environment: str) -> Ended:
 def is_held_open(job: Job, name: str = "master") -> bool:
     """Tell whether a branch's head is a commit that nobody has begun to finish."""
     return is_open(job.pachd.api.inspect_commit(commit=job.pachd.head(job.branch(name))))
-
-
-@contextmanager
-def begun(
-    job: Job, operation: str, *arguments: str, calls: int = 1, **environment: str
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a run, wait until it has made so many calls of the operation, and see it end."""
-    job.standin.reset_requests()
-    environment["PACHD_ADDRESS"] = job.standin.pachd_address
-    with job.start("-i", "in", "--client", "pfs", *arguments, **environment) as process:
-        deadline = time.monotonic() + 30
-        while job.standin.requests()["by_operation"].get(operation, 0) < calls:
-            assert time.monotonic() < deadline, f"the run does not come to its {operation}"
-            time.sleep(0.05)
-        yield process
 
 
 def staging(job: Job) -> tuple[str, ...]:
@@ -79,7 +61,7 @@ def test_a_run_that_is_ended_by_a_signal_leaves_no_head_of_the_target_open(job: 
     job.write(FILES)
     head = job.head()
     job.standin.set_faults([{"action": "latency", "operation": "AddFile", "seconds": 20}])
-    with begun(job, "ModifyFile") as process:
+    with begun(job, "ModifyFile", *PFS) as process:
         process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=15)
     assert ended(process.returncode, output, errors).reason == "Terminated"
@@ -89,7 +71,7 @@ def test_a_run_that_is_ended_by_a_signal_leaves_no_head_of_the_target_open(job: 
 def killed(job: Job, writer: str) -> str:
     """Kill a run outright that writes to the branch itself; return the commit that it leaves open."""
     job.standin.set_faults([{"action": "latency", "operation": "AddFile", "seconds": 20, "times": 1}])
-    with begun(job, "ModifyFile", S3SYNC_WRITER=writer) as process:
+    with begun(job, "ModifyFile", *PFS, S3SYNC_WRITER=writer) as process:
         process.kill()
         process.communicate(timeout=15)
     assert is_held_open(job)
@@ -133,7 +115,7 @@ def test_what_others_wrote_to_the_staging_branch_after_its_manifest_is_not_taken
 def test_what_others_write_into_the_commit_of_the_manifest_fails_the_run(job: Job, stray: dict[str, bytes]) -> None:
     job.write(FILES)
     job.standin.set_faults([{"action": "latency", "operation": "FinishCommit", "seconds": 3, "after": 1, "times": 1}])
-    with begun(job, "FinishCommit", *staging(job), calls=2) as process:
+    with begun(job, "FinishCommit", *PFS, *staging(job), calls=2) as process:
         job.pachd.write(job.pachd.head(job.branch(STAGED)), stray)
         output, errors = process.communicate(timeout=60)
     run = ended(process.returncode, output, errors)
@@ -199,7 +181,7 @@ def test_an_input_that_changes_after_it_was_copied_may_do_better_at_a_retry(
 ) -> None:
     job.write(FILES)
     job.standin.set_faults([SLOW_FINISH])
-    with begun(job, "FinishCommit", *(staging(job) if staged else ())) as process:
+    with begun(job, "FinishCommit", *PFS, *(staging(job) if staged else ())) as process:
         job.write({"in/a": change})
         output, errors = process.communicate(timeout=60)
     run = ended(process.returncode, output, errors)
@@ -209,7 +191,7 @@ def test_an_input_that_changes_after_it_was_copied_may_do_better_at_a_retry(
 def test_an_input_that_goes_after_it_was_copied_may_do_better_at_a_retry(job: Job) -> None:
     job.write(FILES)
     job.standin.set_faults([SLOW_FINISH])
-    with begun(job, "FinishCommit", *staging(job)) as process:
+    with begun(job, "FinishCommit", *PFS, *staging(job)) as process:
         (job.directory / "in/a").unlink()
         output, errors = process.communicate(timeout=60)
     run = ended(process.returncode, output, errors)
@@ -221,7 +203,7 @@ def test_a_difference_that_no_change_of_the_input_explains_is_no_change_of_it(jo
     job.write(FILES)
     job.commit({"in/strange": b"x"})
     job.standin.set_faults([SLOW_FINISH])
-    with begun(job, "FinishCommit") as process:
+    with begun(job, "FinishCommit", *PFS) as process:
         job.write({"in/a": b"another"})
         output, errors = process.communicate(timeout=60)
     run = ended(process.returncode, output, errors)
@@ -252,7 +234,7 @@ def test_a_run_that_dies_while_it_removes_a_staging_branch_leaves_no_commit_with
     job.stage("pfs")
     job.write({"in/a": b"A"})
     job.standin.set_faults([{"action": "latency", "operation": "DeleteBranch", "seconds": 20}])
-    with begun(job, "DeleteBranch", *staging(job)) as process:
+    with begun(job, "DeleteBranch", *PFS, *staging(job)) as process:
         process.kill()
         process.communicate(timeout=15)
     job.standin.clear_faults()

@@ -16,13 +16,15 @@ from tests.job.conftest import STAGING, Ended, Job, ended, staging
 from tests.support.pachd import is_open
 
 S3_CLIENTS = ("file_io", "minio")
-TWO_ROUNDS = {f"in/{number:03}": f"content {number}".encode() for number in range(20)}
 STAGED = f"{STAGING}-w0"
 LOST = {"action": "lose-answer", "times": 1}
 
 
 def files(count: int) -> dict[str, bytes]:
     return {f"in/{number:03}": f"content {number}".encode() for number in range(count)}
+
+
+TWO_ROUNDS = files(20)
 
 
 def calls(job: Job) -> Any:

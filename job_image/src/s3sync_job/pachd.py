@@ -204,16 +204,12 @@ class PachdClient:
             SyncError: CommitFailed where the commit is open no more; after any error it must be given up.
         """
         kind = pfs.GetFileSetRequestFileSetType.DIFF
-        taken = self._on_open(
-            commit, "read", lambda api: api.get_file_set(commit=self._commit(commit), type=kind)
-        ).file_set_id
+        taken = self._on_open(commit, "read", lambda api: api.get_file_set(commit=self._commit(commit), type=kind))
         # What was taken is kept for ten minutes; one that is made of it, as long as asked for.
-        kept = self._on_open(
-            commit, "read", lambda api: api.compose_file_set(file_set_ids=[taken], ttl_seconds=HELD_SECONDS)
-        ).file_set_id
+        kept = self._joined(commit, "read", [taken.file_set_id])
         # Tried again, the first try might come late, and clear what is written next.
-        self._on_open(commit, "emptied", lambda api: api.clear_commit(commit=self._commit(commit)), again=_was_undone)
-        return str(kept)
+        self._on_open(commit, "emptied", lambda api: api.clear_commit(commit=self._commit(commit)), _was_undone)
+        return kept
 
     def put_back(self, commit: str, held: Sequence[str]) -> None:
         """Put what was set aside into an open commit, in place of files that it holds under the same names.
@@ -221,17 +217,13 @@ class PachdClient:
         Raises:
             SyncError: CommitFailed where the commit is open no more, or a file set is not kept any more.
         """
-        joined = self._on_open(
-            commit,
-            "added to",
-            lambda api: api.compose_file_set(file_set_ids=list(held), ttl_seconds=HELD_SECONDS),
-        ).file_set_id
+        joined = self._joined(commit, "added to", held)
         # Twice does no harm: each file that was put is in the file set with the deletion of what was there.
         self._on_open(commit, "added to", lambda api: api.add_file_set(commit=self._commit(commit), file_set_id=joined))
 
     def tells_changes(self) -> bool:
         """Tell whether pachd can take what was written to a commit out of it, and leave what lies below."""
-        found = self._tried(CALL_SECONDS, lambda channel: version.ApiStub(channel).get_version(), _may_pass)
+        found = self._tried(lambda: version.ApiStub(self._limited(CALL_SECONDS)).get_version())
         # What was built by hand calls itself 0.0.0.
         return found.major == 0 or (found.major, found.minor) >= TELLS_CHANGES_SINCE
 
@@ -370,16 +362,22 @@ class PachdClient:
             raise error from None
         return not _head(info).open
 
+    def _joined(self, commit: str, verb: str, file_sets: Sequence[str]) -> str:
+        """Return one file set of many, which is kept for HELD_SECONDS."""
+        joined = self._on_open(
+            commit, verb, lambda api: api.compose_file_set(file_set_ids=list(file_sets), ttl_seconds=HELD_SECONDS)
+        )
+        return str(joined.file_set_id)
+
     def _on_open(
         self, commit: str, verb: str, call: Callable[[pfs.ApiStub], Any], again: Callable[[Any], bool] | None = None
     ) -> Any:
-        """Return the answer of a call about an open commit; CommitFailed where pachd refuses it."""
+        """Return the answer of a call about an open commit; CommitFailed where pachd refuses it, or has no such one."""
         try:
-            return self._call(CALL_SECONDS, call, again)
+            return self._tried(lambda: call(self._api(CALL_SECONDS)), again)
         except SyncError as error:
-            if error.reason is not Reason.BUCKET_NOT_FOUND:
-                raise self._commit_failed(verb, commit, error) from error
-            raise SyncError(Reason.COMMIT_FAILED, _cannot_be(verb, commit, self._shown, error)) from error
+            refusals = (Reason.SERVER_ERROR, Reason.BUCKET_NOT_FOUND)
+            raise self._commit_failed(verb, commit, error, refusals) from error
 
     def _is_file(self, commit: str, key: str) -> bool:
         try:
@@ -398,38 +396,40 @@ class PachdClient:
         except grpc.RpcError as error:
             raise self._classified(error) from error
 
-    def _call(
-        self, seconds: float, call: Callable[[pfs.ApiStub], _Result], again: Callable[[Any], bool] | None = None
-    ) -> _Result:
-        """Return the answer of a call that may be made twice, each try within ``seconds``.
+    def _call(self, seconds: float, call: Callable[[pfs.ApiStub], _Result]) -> _Result:
+        """Return the answer of a call that may be made twice, each try within ``seconds``."""
+        return self._tried(lambda: call(self._api(seconds)))
 
-        It is made twice where ``again`` says so of what was raised, or where a second try may do better.
-        """
-        return self._tried(seconds, lambda channel: call(pfs.ApiStub(channel)), again or _may_pass)
-
-    def _tried(self, seconds: float, call: Callable[[grpc.Channel], _Result], again: Callable[[Any], bool]) -> _Result:
+    def _tried(self, call: Callable[[], _Result], again: Callable[[Any], bool] | None = None) -> _Result:
+        """Return what ``call`` does, which is tried again where ``again`` says so of the error, else if it may pass."""
+        may_pass = again or _may_pass
         pause = BACKOFF_SECONDS
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return call(limited(self._channel, seconds, self._pachd.token))
+                return call()
             except grpc.RpcError as error:
-                if attempt == ATTEMPTS or not again(error):
+                if attempt == ATTEMPTS or not may_pass(error):
                     raise self._classified(error) from error
             time.sleep(pause)
             pause *= 2
         raise AssertionError("the last attempt returns or raises")
 
     def _api(self, seconds: float) -> pfs.ApiStub:
-        return pfs.ApiStub(limited(self._channel, seconds, self._pachd.token))
+        return pfs.ApiStub(self._limited(seconds))
+
+    def _limited(self, seconds: float) -> grpc.Channel:
+        return limited(self._channel, seconds, self._pachd.token)
 
     def _classified(self, error: grpc.RpcError) -> SyncError:
         reason, message = classify(error, self._where, self._shown)
         return SyncError(reason, message)
 
-    def _commit_failed(self, verb: str, what: str, error: SyncError) -> SyncError:
-        if error.reason is not Reason.SERVER_ERROR:
+    def _commit_failed(
+        self, verb: str, what: str, error: SyncError, refusals: Sequence[Reason] = (Reason.SERVER_ERROR,)
+    ) -> SyncError:
+        if error.reason not in refusals:
             return error
-        return SyncError(Reason.COMMIT_FAILED, _cannot_be(verb, what, self._shown, error))
+        return SyncError(Reason.COMMIT_FAILED, f"{what!r} of {self._shown}: a commit cannot be {verb}: {error.message}")
 
     def _branch(self, branch: str) -> pfs.Branch:
         return pfs.Branch(repo=self._repo, name=branch)
@@ -471,10 +471,6 @@ def classify(error: Any, where: str, repo: str) -> tuple[Reason, str]:
             f"{where} has no such thing in {repo} ({text}); create its repo and branch first.",
         )
     return Reason.SERVER_ERROR, f"{where} fails on {repo} ({code.name}: {text}); look at pachd's log."
-
-
-def _cannot_be(verb: str, what: str, repo: str, error: SyncError) -> str:
-    return f"{what!r} of {repo}: a commit cannot be {verb}: {error.message}"
 
 
 def _was_undone(error: Any) -> bool:

@@ -28,7 +28,7 @@ class StandinProcess(Control):
     It also ends with the thread that started it. `data_dir` is a temporary folder of its own if not given, removed in
     the end. `tokens` turn Pachyderm's auth on; `commit_latency` is in seconds; `costs` is
     `pachyderm` to let things take as long as there; `tls` are PEM files, certificates and key; `release` is the
-    Pachyderm that it answers as. Raises `StandinError`.
+    Pachyderm that it answers as, if not the newest. Raises `StandinError`.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class StandinProcess(Control):
         commit_latency: float = 0,
         costs: str = "none",
         tls: tuple[Path, Path] | None = None,
-        release: str = "2.12",
+        release: str = "",
         outlive_parent: bool = False,
         stderr: IO[bytes] | None = None,
     ) -> None:
@@ -52,7 +52,8 @@ class StandinProcess(Control):
         self._flags += [f"--grpc-port={grpc_port}"]
         self._flags += [f"--tls-cert={tls[0]}", f"--tls-key={tls[1]}"] if tls else []
         self._flags += [f"--commit-latency={commit_latency}"]
-        self._flags += [f"--costs={costs}", f"--release={release}"]
+        self._flags += [f"--costs={costs}"]
+        self._flags += [f"--release={release}"] if release else []
         self._flags += ["--outlive-parent"] if outlive_parent else []
         self._tokens = tokens
         self._stderr = stderr
