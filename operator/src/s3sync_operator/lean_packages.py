@@ -7,16 +7,20 @@ else changes: what is no module of the package is still found, by running its `_
 
 import importlib
 import importlib.util
+import os
 import sys
-from importlib.abc import Loader
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
 LEAN = ("kubernetes", "kubernetes.aio")
 """An outer package stands before an inner one."""
 
 
 class _LeanPackage(ModuleType):
-    __loader__: Loader
+    __loader__: "Loader"
 
     def __getattr__(self, name: str) -> object:
         own = f"{self.__name__}.{name}"
@@ -28,7 +32,9 @@ class _LeanPackage(ModuleType):
 
 
 def set_up() -> None:
-    """Make each package one whose modules load alone, unless it is loaded already."""
+    """Make each package one whose modules load alone, unless it is loaded already; pydantic loads no plugins."""
+    # It would read the entry points of every installed package, with the first model.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     for name in LEAN:
         if name not in sys.modules:
             _set_up(name)
