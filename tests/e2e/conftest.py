@@ -22,7 +22,7 @@ from tests.e2e.target import (
     uninstall_operator,
 )
 from tests.support.s3 import empty_and_delete
-from tests.support.syncs import Syncs, numbers
+from tests.support.syncs import Syncs, unique
 
 # The order matters: what takes the operator away comes last, the other ways to install it after that.
 ORDER = (
@@ -130,7 +130,7 @@ def create_secret(target: Target, namespace: str, name: str, token: str) -> None
 @pytest.fixture
 def namespace(target: Target) -> Iterator[str]:
     """A namespace for one test, where the restricted Pod Security Standard is enforced."""
-    name = f"s3sync-e2e-{next(numbers)}{target.suffix}"
+    name = f"s3sync-e2e-{unique()}{target.suffix}"
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}}
     target.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
     target.kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=30s")
@@ -157,7 +157,7 @@ class OwnSyncs(Syncs):
 
     def apply(self, name: str | None = None, **spec: Any) -> str:
         """Apply a sync and return its name, which its repo has too."""
-        name = name or f"sync-{next(numbers)}{self.target.suffix}"
+        name = name or f"sync-{unique()}{self.target.suffix}"
         if self.target.token:
             spec = {"secretRef": {"name": SECRET}} | spec
         parts = (spec.get("branch", "master"), spec.get("repo", name), spec.get("project", ""))
