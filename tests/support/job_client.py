@@ -4,7 +4,7 @@ JobServer makes a program of this text, run by `python -I -S`; it imports what i
 once. What a process reads before its first line a fork of the server cannot be given: there the real program runs.
 """
 
-import _signal
+import _signal  # type: ignore[import-not-found] # What `signal` is made of, which takes long to import.
 import _socket
 import marshal
 import posix
@@ -32,9 +32,16 @@ def main() -> None:
     connection = None if needs_the_program(arguments) else ask(folder, arguments, ignored)
     if connection is None:
         posix.execve(f"{folder}/real/s3sync-job", [b"s3sync-job", *arguments], posix.environ)
+
+    def pass_on(number: int, _frame: object) -> None:
+        try:
+            connection.send(bytes([number]))
+        except OSError:  # The job has ended.
+            return
+
     for number in PASSED_ON:
         if number not in ignored:
-            _signal.signal(number, lambda number, _: connection.send(bytes([number])))
+            _signal.signal(number, pass_on)
     try:
         answer = connection.recv(4)
     except ConnectionResetError:

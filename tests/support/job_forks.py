@@ -1,16 +1,18 @@
 """The fork server of s3sync-job: has imported all of it, and becomes it for each program of `job_client` that asks.
 
-JobServer runs it as a script, with the path of its socket. It imports, but starts no thread and speaks to nobody before
-it forks, and makes sure of that.
+JobServer runs it as a script, with the paths of its socket and of the program. It imports, but starts no thread and
+speaks to nobody before it forks, and makes sure of that.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import io
 import marshal
 import os
+import pkgutil
 import resource
 import selectors
 import signal
@@ -23,6 +25,7 @@ import traceback
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 LARGEST_REQUEST = 200_000
@@ -43,33 +46,41 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 def load() -> dict[str, str]:
     """Import all that a run may import; return the variables that this sets, as a run's own imports would."""
     before = set(os.environ)
-    from s3sync_job import __main__, atomic, direct, gateway, tensorflow_io_loader, tls_relay
-    from s3sync_job.settings import Gateway
-    from s3sync_job.transports import file_io, minio, pfs
-
-    del __main__, atomic, direct, tls_relay, file_io, minio, pfs
-    # What botocore imports when a client is made; this one is never used.
-    gateway.GatewayClient(Gateway("http://127.0.0.1:1", access_key="x", secret_key="x"))
+    package = importlib.import_module("s3sync_job")
+    modules = {
+        module.name: importlib.import_module(module.name)
+        for module in pkgutil.walk_packages(package.__path__, "s3sync_job.")
+    }
+    _load_botocore(modules["s3sync_job.gateway"], modules["s3sync_job.settings"])
     variables = {name: value for name, value in os.environ.items() if name not in before}
-    # These are set by each run that needs them. Each registers the plugin as well, which reads its settings; to have
-    # loaded it reads none.
-    tensorflow_io_loader.import_tensorflow()
-    ctypes.CDLL(tensorflow_io_loader.plugin())
+    # What this sets is set by each run that needs it. Each registers the plugin as well, which reads its settings; to
+    # have loaded it reads none.
+    tensorflow = modules["s3sync_job.tensorflow_io_loader"]
+    tensorflow.import_tensorflow()
+    ctypes.CDLL(tensorflow.plugin())
     return variables
+
+
+def _load_botocore(gateway: ModuleType, settings: ModuleType) -> None:
+    """Have botocore read its descriptions of services once for all runs, and import what it does for a client."""
+    session: Any = importlib.import_module("botocore.session")
+    loader = session.create_loader()
+    session.create_loader = lambda *_: loader
+    gateway.GatewayClient(settings.Gateway("http://127.0.0.1:1", access_key="x", secret_key="x"))
 
 
 def check() -> None:
     """Fail where a fork would not be what a new process is: a thread that it lacks, something open that it shares."""
-    threads = os.listdir("/proc/self/task")
-    files = {int(name): _target(name) for name in os.listdir("/proc/self/fd")}
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    files = {int(path.name): _target(path) for path in Path("/proc/self/fd").iterdir()}
     strange = {number: target for number, target in files.items() if number > 2 and target is not None}
-    if len(threads) > 1 or strange:
-        raise RuntimeError(f"the imports left {len(threads)} threads and open files {strange}: forks would not be runs")
+    if threads > 1 or strange:
+        raise RuntimeError(f"the imports left {threads} threads and open files {strange}: forks would not be runs")
 
 
-def _target(name: str) -> str | None:
+def _target(path: Path) -> Path | None:
     try:
-        return os.readlink(f"/proc/self/fd/{name}")
+        return path.readlink()
     except FileNotFoundError:  # It was the listing's own.
         return None
 
@@ -100,8 +111,9 @@ class Request:
 class Server:
     """Forks a run for each request, tells its end, and ends it when whoever asked for it has gone."""
 
-    def __init__(self, path: Path, program: str, variables: dict[str, str]) -> None:
+    def __init__(self, path: Path, program: Path, variables: dict[str, str]) -> None:
         self._path, self._program, self._variables = path, program, variables
+        self._code = compile(program.read_text(), program, "exec")
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.bind(str(path))
         self._listener.listen(256)
@@ -140,7 +152,9 @@ class Server:
     def _start(self, run: Run, data: bytes, files: list[int]) -> None:
         assert run.connection is not None
         credentials = run.connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        request = Request(*marshal.loads(data), files, struct.unpack("3i", credentials)[0])
+        client, _, _ = struct.unpack("3i", credentials)
+        arguments, environment, umask, ignored, blocked = marshal.loads(data)
+        request = Request(arguments, environment, umask, ignored, blocked, files, client)
         server = os.getpid()
         run.pid = os.fork()
         if not run.pid:
@@ -149,14 +163,12 @@ class Server:
         self._selector.register(run.pidfd, selectors.EVENT_READ, lambda: self._ended(run))
 
     def _become(self, request: Request, server: int) -> NoReturn:
-        """Be s3sync-job, in the fork."""
+        """Be the program, in the fork; it ends by os._exit, as s3sync-job does."""
         try:
             _die_with(server)
             self._close()
             become(request, self._program, self._variables)
-            from s3sync_job.__main__ import main
-
-            main()
+            exec(self._code, {"__name__": "__main__"})
         except BaseException:
             os.write(2, traceback.format_exc().encode())
         finally:
@@ -206,9 +218,9 @@ def _received(connection: socket.socket) -> tuple[bytes, list[int]]:
     return (b"", files) if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) else (data, files)
 
 
-def become(request: Request, program: str, variables: dict[str, str]) -> None:
+def become(request: Request, program: Path, variables: dict[str, str]) -> None:
     """Make this process what a new one that executed `program` would be."""
-    arguments = [program, *map(os.fsdecode, request.arguments)]
+    arguments = [str(program), *map(os.fsdecode, request.arguments)]
     _show(arguments, request.environment)
     for limit in range(LIMITS):
         if (theirs := resource.prlimit(request.client, limit)) != resource.getrlimit(limit):
@@ -252,7 +264,7 @@ def _take_streams() -> None:
     """Open standard input, output and error as Python does, in the encoding that the server has them in."""
     for name, number, mode in (("stdin", 0, "rb"), ("stdout", 1, "wb"), ("stderr", 2, "wb")):
         before: io.TextIOWrapper = getattr(sys, name)
-        binary: Any = open(number, mode, closefd=False)
+        binary: Any = os.fdopen(number, mode, closefd=False)
         lines = name == "stderr" or binary.isatty()
         stream = io.TextIOWrapper(binary, before.encoding, before.errors, newline="\n", line_buffering=lines)
         setattr(sys, name, stream)
@@ -260,7 +272,7 @@ def _take_streams() -> None:
 
 
 def _show(arguments: list[str], environment: dict[bytes, bytes]) -> None:
-    """Have /proc show the arguments and the environment, by which others find a process, where it shows the server's."""
+    """Have /proc show the arguments and the environment, by which others find a process, in place of the server's."""
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     # The 48th to the 51st field, of which two are before the bracket (proc_pid_stat(5)).
     from_arguments, to_arguments, from_environment, to_environment = map(int, fields[45:49])
@@ -278,10 +290,11 @@ def _show(arguments: list[str], environment: dict[bytes, bytes]) -> None:
 if __name__ == "__main__":
     variables = load()
     check()
-    server = Server(Path(sys.argv[1]), sys.argv[2], variables)
+    server = Server(Path(sys.argv[1]), Path(sys.argv[2]), variables)
     # What is there by now is shared by all forks, if no collection writes to it.
     gc.collect()
     gc.freeze()
     print("ready", flush=True)
-    os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+    # Whoever waits for that line need not read on.
+    os.dup2(0, 1)
     server.serve()

@@ -31,17 +31,21 @@ MARGIN_BYTES = 1000
 
 
 class JobServer:
-    """A running fork server: a context manager. It ends with the thread that started it, and its jobs with it."""
+    """A running fork server: a context manager. It ends with the thread that started it, and its jobs with it.
 
-    def __init__(self) -> None:
+    `program` is what is run, s3sync-job if not given; in any case the server has all of s3sync-job loaded.
+    """
+
+    def __init__(self, program: Path = REAL) -> None:
+        self._real = program
         self._folder: Path | None = None
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="s3sync-job-"))
         try:
-            write_program(self._folder)
-            self._process = _started(self._folder)
+            write_program(self._folder, self._real)
+            self._process = _started(self._folder, self._real)
         except BaseException:
             self._remove()
             raise
@@ -75,20 +79,20 @@ class JobServer:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def write_program(folder: Path) -> None:
+def write_program(folder: Path, real: Path) -> None:
     """Write the program that asks the server whose socket lies beside it."""
     program = folder / REAL.name
     program.write_text(f"#!{sys.executable} -IS\n{Path(job_client.__file__).read_text()}")
     program.chmod(0o755)
     (folder / "real").mkdir()
-    (folder / "real" / REAL.name).symlink_to(REAL)
+    (folder / "real" / REAL.name).symlink_to(real)
 
 
-def _started(folder: Path) -> subprocess.Popen[str]:
+def _started(folder: Path, real: Path) -> subprocess.Popen[str]:
     # Where /proc shows these two, a fork shows its own: the server is started with room for that.
     arguments, environment = job_client.ARGUMENT_BYTES + MARGIN_BYTES, job_client.ENVIRONMENT_BYTES + MARGIN_BYTES
     process = subprocess.Popen(
-        [sys.executable, "-P", job_forks.__file__, str(folder / "socket"), str(REAL), "." * arguments],
+        [sys.executable, "-P", job_forks.__file__, str(folder / "socket"), str(real), "." * arguments],
         env={"PATH": os.environ["PATH"], "OPENBLAS_NUM_THREADS": "1", "ROOM": "." * environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -32,7 +32,7 @@ def load_file_io(plugin_environment: Mapping[str, str]) -> tuple[Any, Any]:
 
 
 def import_tensorflow() -> tuple[Any, Any, Any]:
-    """Return TensorFlow's modules ``pywrap_tf_session``, ``file_io`` and ``errors``, none of which knows ``s3://`` yet."""
+    """Return TensorFlow's modules ``pywrap_tf_session``, ``file_io`` and ``errors``, without ``s3://`` as yet."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     if "tensorflow" not in sys.modules:
