@@ -1,14 +1,16 @@
-"""The real s3sync-job process, with real TensorFlow, against the stand-in for Pachyderm's S3 gateway."""
+"""The real s3sync-job, with real TensorFlow, against the stand-in for Pachyderm's S3 gateway.
+
+Most runs are forks of a process that has all of it loaded (`job`); the real program starts where it is what the test is
+about (`real_job`).
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,13 @@ import pytest
 from botocore.config import Config
 
 from pachyderm_standin.process import StandinProcess
+from tests.support.job_server import REAL, JobServer, job_server
 from tests.support.pachd import Message, Pachd
+
+__all__ = ["job_server"]
 
 REPOSITORY = Path(__file__).parents[2]
 SCHEMA = json.loads((REPOSITORY / "tests/golden/report/schema.json").read_text())
-COMMAND = str(Path(sys.executable).parent / "s3sync-job")
 RUN_SECONDS = 90
 CLIENTS = ("file_io", "minio", "pfs")
 MANIFEST = "/.s3sync/manifest.json"
@@ -64,6 +68,7 @@ def ended(code: int, output: bytes, errors: bytes) -> Ended:
 class Job:
     """Runs s3sync-job in a working directory of its own against one bucket of the stand-in."""
 
+    program: Path
     standin: StandinProcess
     bucket: str
     directory: Path
@@ -83,7 +88,7 @@ class Job:
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a run and return its process."""
         return subprocess.Popen(
-            [COMMAND, "-b", self.bucket, *arguments],
+            [self.program, "-b", self.bucket, *arguments],
             cwd=self.directory,
             env=self.environment(**environment),
             stdout=subprocess.PIPE,
@@ -172,10 +177,7 @@ def begun(
     job.standin.reset_requests()
     environment["PACHD_ADDRESS"] = job.standin.pachd_address
     with job.start("-i", "in", *arguments, **environment) as process:
-        deadline = time.monotonic() + 30
-        while job.standin.requests()["by_operation"].get(operation, 0) < calls:
-            assert time.monotonic() < deadline, f"the run does not come to its {operation}"
-            time.sleep(0.05)
+        job.standin.wait_for_requests(operation, calls=calls)
         yield process
 
 
@@ -194,13 +196,21 @@ def standin() -> Iterator[StandinProcess]:
 
 
 @pytest.fixture
-def job(standin: StandinProcess, tmp_path: Path, bucket_names: Callable[[], str]) -> Iterator[Job]:
+def job(
+    job_server: JobServer, standin: StandinProcess, tmp_path: Path, bucket_names: Callable[[], str]
+) -> Iterator[Job]:
     """A working directory and a bucket that nobody has used; faults end with the test."""
-    job = Job(standin, bucket_names(), tmp_path)
+    job = Job(job_server.program, standin, bucket_names(), tmp_path)
     job.s3.create_bucket(Bucket=job.bucket)
     yield job
     standin.begin_outage(0)
     standin.clear_faults()
+
+
+@pytest.fixture
+def real_job(job: Job) -> Job:
+    """The same, where each run starts the real program."""
+    return replace(job, program=REAL)
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ from s3sync_local.node.sweep import MARKER, marked
 from tests.support import job_forks
 from tests.support.job_server import JobServer, write_program
 
+pytestmark = pytest.mark.xdist_group("job server")
 SECONDS = 30
 
 PROBE = f'''#!{sys.executable}
