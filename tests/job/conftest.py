@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tests.support.pachd import Message, Pachd
 __all__ = ["job_server"]
 
 REPOSITORY = Path(__file__).parents[2]
-SCHEMA = json.loads((REPOSITORY / "tests/golden/report/schema.json").read_text())
+SCHEMA = jsonschema.Draft202012Validator(json.loads((REPOSITORY / "tests/golden/report/schema.json").read_text()))
 RUN_SECONDS = 90
 CLIENTS = ("file_io", "minio", "pfs")
 MANIFEST = "/.s3sync/manifest.json"
@@ -59,9 +60,28 @@ class Ended:
 def ended(code: int, output: bytes, errors: bytes) -> Ended:
     """Return the run, its report being the last line; fails if that is none, or its exit code is not the process's."""
     report = json.loads(output.splitlines()[-1])
-    jsonschema.validate(report, SCHEMA)
+    SCHEMA.validate(report)
     assert report["exitCode"] == code, errors.decode()
     return Ended(code, output, errors.decode(), report)
+
+
+@cache
+def s3_at(endpoint: str) -> Any:
+    """Return a plain S3 client; one takes longer to make than most tests need it."""
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+    )
+
+
+@cache
+def pachd_at(address: str) -> Pachd:
+    """Return a gRPC client."""
+    return Pachd(address)
 
 
 @dataclass(frozen=True)
@@ -118,7 +138,7 @@ class Job:
     @property
     def pachd(self) -> Pachd:
         """A gRPC client of the stand-in."""
-        return Pachd(self.standin.pachd_address)
+        return pachd_at(self.standin.pachd_address)
 
     def branch(self, name: str = "master") -> Message:
         """Name a branch of the bucket's repo."""
@@ -149,14 +169,7 @@ class Job:
     @property
     def s3(self) -> Any:
         """A plain S3 client of the stand-in."""
-        return boto3.client(
-            "s3",
-            endpoint_url=self.standin.endpoint,
-            region_name="us-east-1",
-            aws_access_key_id="x",
-            aws_secret_access_key="x",
-            config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
-        )
+        return s3_at(self.standin.endpoint)
 
     def stored(self, key: str) -> bytes:
         """Return what the bucket holds under ``key``."""

@@ -25,7 +25,9 @@ from s3sync_job.run import Run
 from s3sync_job.settings import Gateway, Settings
 from s3sync_job.steps import Steps
 
-SCHEMA = json.loads((Path(__file__).parents[1] / "golden/report/schema.json").read_text())
+SCHEMA = jsonschema.Draft202012Validator(
+    json.loads((Path(__file__).parents[1] / "golden/report/schema.json").read_text())
+)
 TOKEN = "hunter2-hunter2"
 SETTINGS = Settings(
     bucket="master.testrepo",
@@ -139,7 +141,7 @@ def run(
         code = process.run_process(["-b", "master.testrepo", *arguments], variables)
         output, errors = capfdbinary.readouterr()
         report = json.loads(output.splitlines()[-1])
-        jsonschema.validate(report, SCHEMA)
+        SCHEMA.validate(report)
         assert (report["exitCode"], errors) == (code, b"")
         return Ended(code, report)
 
