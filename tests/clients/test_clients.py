@@ -83,15 +83,17 @@ def test_s3cmd_takes_the_etag_for_an_md5_so_it_sends_a_file_again_and_again(
     assert s3.get_object(Bucket=bucket, Key="file")["Body"].read() == b"Call me Ishmael."
 
 
+@pytest.mark.xdist_group("more than a page")
 class TestMoreThanAPage:
     """A gateway that lists 1,000 keys at a time, in the older way alone."""
 
     KEYS = frozenset(f"{number:04}.txt" for number in range(A_PAGE + 1))
 
-    @pytest.fixture
-    def full(self, pachd_session: Pachd | None, bucket: str) -> str:
+    @pytest.fixture(scope="class")
+    def full(self, pachd_session: Pachd | None, new_bucket: Callable[[], str]) -> str:
         if pachd_session is None:
             pytest.skip("needs the gRPC API to make many files at once: name it with PACHD_ADDRESS=host:port")
+        bucket = new_bucket()
         branch = pachd_session.branch(bucket.partition(".")[2])
         pachd_session.commit(branch, {f"/{key}": key.encode() for key in self.KEYS})
         return bucket

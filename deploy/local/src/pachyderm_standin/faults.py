@@ -18,13 +18,13 @@ class Action(StrEnum):
 
     STATUS = "status"
     LATENCY = "latency"
-    HOLD = "hold"
     CUT = "cut"
     FLIP = "flip"
     STORE_FLIP = "store-flip"
     DROP_BUCKET = "drop-bucket"
     LOSE_ANSWER = "lose-answer"
     OUTAGE = "outage"
+    HOLD = "hold"
 
 
 LONGEST_SECONDS = 300
