@@ -1,14 +1,22 @@
-"""What the process makes of a bug, and of a termination log that it cannot write."""
+"""What the process makes of a bug, of a termination log that it cannot write, and of what is wrong from the start."""
 
 from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 
 from s3sync_job import __main__ as process
+from s3sync_job import signals
 from s3sync_job.console import Console
 from s3sync_job.outcome import ENDINGS, Failure, Reason, Verdict
 from s3sync_job.progress import Tally
@@ -17,6 +25,9 @@ from s3sync_job.run import Run
 from s3sync_job.settings import Gateway, Settings
 from s3sync_job.steps import Steps
 
+SCHEMA = jsonschema.Draft202012Validator(
+    json.loads((Path(__file__).parents[1] / "golden/report/schema.json").read_text())
+)
 TOKEN = "hunter2-hunter2"
 SETTINGS = Settings(
     bucket="master.testrepo",
@@ -85,3 +96,131 @@ def test_a_termination_log_that_cannot_be_written_changes_nothing_but_is_told(tm
     warning, *_, last = stream.getvalue().decode().splitlines()[1:]
     assert "--termination-log" in warning
     assert json.loads(last)["reason"] == "InputEmpty"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended, without a process of its own."""
+
+    code: int
+    report: Mapping[str, Any]
+
+    @property
+    def reason(self) -> str:
+        return str(self.report["reason"])
+
+    @property
+    def failed(self) -> set[str]:
+        return {failure["path"] for failure in self.report["failures"]}
+
+
+@pytest.fixture
+def server() -> Iterator[socket.socket]:
+    """A server that nobody may speak to."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        yield server
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+@pytest.fixture
+def run(
+    server: socket.socket,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> Iterator[Callable[..., Ended]]:
+    """Does what the process does, but for its end, in an empty folder; nothing may be sent to the server."""
+    monkeypatch.chdir(tmp_path)
+    address = f"127.0.0.1:{server.getsockname()[1]}"
+    before = {number: signal.getsignal(number) for number in signals.ENDING}
+
+    def run(*arguments: str, **environment: str) -> Ended:
+        variables = {"S3_ENDPOINT": address, "PACHD_ADDRESS": address, **environment}
+        code = process.run_process(["-b", "master.testrepo", *arguments], variables)
+        output, errors = capfdbinary.readouterr()
+        report = json.loads(output.splitlines()[-1])
+        SCHEMA.validate(report)
+        assert (report["exitCode"], errors) == (code, b"")
+        return Ended(code, report)
+
+    yield run
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def plant(*paths: str) -> None:
+    for path in paths:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(b"x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "named"),
+    [
+        (["-i", ""], {}, "--inputpath"),
+        (["-i", "../in"], {}, "--inputpath"),
+        (["-i", "in", "-b", "s3://bucket/path"], {}, "--bucket"),
+        (["-i", "in", "--threads", "0"], {}, "--threads"),
+        (["-i", "in", "--thraeds", "4"], {}, "--thraeds"),
+        (["-i", "in"], {"S3_ENDPOINT": ""}, "S3_ENDPOINT"),
+        (["-i", "in"], {"AWS_ACCESS_KEY_ID": "token\n", "AWS_SECRET_ACCESS_KEY": "token\n"}, "AWS_ACCESS_KEY_ID"),
+    ],
+)
+def test_bad_arguments_name_the_flag_or_variable_and_are_reported_like_all_else(
+    run: Callable[..., Ended], arguments: list[str], environment: dict[str, str], named: str
+) -> None:
+    ended = run(*arguments, "--termination-log", "message", **environment)
+    assert (ended.code, ended.reason) == (2, "InvalidArguments")
+    assert named in ended.report["message"]
+    assert json.loads(Path("message").read_text())["reason"] == "InvalidArguments"
+
+
+@pytest.mark.parametrize("client", ["minio", "pfs"])
+@pytest.mark.parametrize("name", ["S3SYNC_CLIENT_CERT", "S3_CA_FILE"])
+def test_a_certificate_that_is_none_is_told_by_its_variable(
+    run: Callable[..., Ended], server: socket.socket, client: str, name: str
+) -> None:
+    plant("in/file", "garbage")
+    port = server.getsockname()[1]
+    files = {name: "garbage", **({"S3SYNC_CLIENT_KEY": "garbage"} if "CLIENT" in name else {})}
+    secure = {"S3_ENDPOINT": f"https://127.0.0.1:{port}", "PACHD_ADDRESS": f"grpcs://127.0.0.1:{port}"}
+    ended = run("-i", "in", "--client", client, **secure, **files)
+    assert (ended.code, ended.reason) == (163, "TLSFailed")
+    assert ended.report["message"].startswith(name)
+
+
+@pytest.mark.parametrize("path", ["missing", "file"])
+def test_an_input_path_that_is_no_directory_is_not_found(run: Callable[..., Ended], path: str) -> None:
+    plant("file")
+    ended = run("-i", path)
+    assert (ended.code, ended.reason) == (3, "InputPathNotFound")
+    assert path in ended.report["message"]
+
+
+def test_a_run_that_fails_tells_the_steps_that_it_reached(run: Callable[..., Ended]) -> None:
+    assert list(run("-i", "nowhere").report["stepSeconds"]) == ["start", "plan"]
+
+
+def test_an_empty_input_is_never_verified(run: Callable[..., Ended]) -> None:
+    Path("in/only/directories").mkdir(parents=True)
+    ended = run("-i", "in")
+    assert (ended.code, ended.reason) == (4, "InputEmpty")
+
+
+def test_whatever_cannot_be_read_is_named_before_anything_is_copied(run: Callable[..., Ended]) -> None:
+    plant("in/file")
+    Path("in/dangling").symlink_to("nothing")
+    Path("in/loop").symlink_to(".")
+    os.mkfifo("in/pipe")
+    ended = run("-i", "in")
+    assert (ended.code, ended.reason) == (5, "InputUnreadable")
+    assert ended.failed == {"dangling", "loop", "pipe"}
+
+
+def test_all_names_that_pachyderm_refuses_are_reported_before_anything_is_copied(run: Callable[..., Ended]) -> None:
+    plant("in/fine.txt", "in/Chapter [1].txt", "in/ü/a.txt", "in/a+b")
+    ended = run("-i", "in")
+    assert (ended.code, ended.reason) == (6, "InvalidKey")
+    assert ended.failed == {"Chapter [1].txt", "ü/a.txt", "a+b"}
