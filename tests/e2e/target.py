@@ -1,10 +1,11 @@
 """The cluster and the Pachyderm that the end-to-end tests run on: made on this machine, or given by their user."""
 
 import contextlib
+import itertools
 import json
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ DEFINITION = "pachydermsyncs.sync.pachyderm.io"
 S3_PORT, GRPC_PORT, CONTROL_PORT = 30600, 30650, 1699
 KUBECTL_SECONDS = 60.0
 ANY_KEY = "any-pair-of-equal-keys"
+_numbers = itertools.count()
 
 Progress = Callable[[str], None]
 
@@ -69,7 +71,7 @@ class Target:
 
     `node`, `control` (faults on demand) and `host_folder`, a directory of the node that the operator lets syncs mount,
     are there only where cluster and Pachyderm are ours. `suffix` keeps names in a Pachyderm that others use apart from
-    theirs.
+    theirs, `worker` those of one of the processes that test side by side from the others'.
     """
 
     cluster: Cluster
@@ -82,9 +84,21 @@ class Target:
     pachd_address: str = ""
     token: str = field(default="", repr=False)
     suffix: str = ""
+    worker: str = ""
     node: RealCluster | None = None
     control: Control | None = None
     host_folder: Path | None = None
+
+    def unique(self, kind: str) -> str:
+        """Return a name that no other test uses, nor anybody else of the same Pachyderm."""
+        return f"{kind}-{self.worker}{next(_numbers)}{self.suffix}"
+
+    def facts(self) -> dict[str, Any]:
+        """Return what another process needs to use the same cluster and Pachyderm, but for the token."""
+        plain = {name: getattr(self, name) for name in PLAIN_FACTS}
+        places = {name: str(value) for name in PLACES if (value := getattr(self, name))}
+        control = {"control": self.control.control} if self.control else {}
+        return plain | places | control | ({"node": str(self.node.state_dir)} if self.node else {})
 
     def s3(self) -> Any:
         """Return a plain S3 client of the gateway."""
@@ -93,6 +107,26 @@ class Target:
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = KUBECTL_SECONDS) -> str:
         """Run kubectl and return what it prints."""
         return self.cluster.kubectl(*arguments, stdin=stdin, timeout=timeout)
+
+
+PLAIN_FACTS = ("endpoint", "endpoint_here", "operator_image", "job_image", "overlay", "pachd_address", "suffix")
+PLACES = ("kubeconfig", "host_folder")
+
+
+def attached_target(facts: Mapping[str, Any], worker: str, token: str = "") -> Target:
+    """Return the target that another process of this run owns."""
+    node = RealCluster.attach(Path(facts["node"])) if "node" in facts else None
+    kubeconfig = Path(facts["kubeconfig"])
+    return Target(
+        cluster=node or GivenCluster(kubeconfig),
+        kubeconfig=kubeconfig,
+        host_folder=Path(facts["host_folder"]) if "host_folder" in facts else None,
+        node=node,
+        control=RemoteControl(facts["control"]) if "control" in facts else None,
+        token=token,
+        worker=worker,
+        **{name: facts[name] for name in PLAIN_FACTS},
+    )
 
 
 @dataclass(frozen=True)

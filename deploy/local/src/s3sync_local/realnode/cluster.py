@@ -2,11 +2,13 @@
 
 import json
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 from s3sync_local import sandbox
 from s3sync_local.cluster import Cluster, no_progress
@@ -15,7 +17,7 @@ from s3sync_local.errors import ComponentError, SandboxError
 from s3sync_local.gobuild import Progress
 from s3sync_local.images import build_images
 from s3sync_local.owner import KeeperProcess
-from s3sync_local.realnode.configuration import NODE_NAME, import_command, tag_command
+from s3sync_local.realnode.configuration import DONE, KEEPER_SOCKET, NODE_NAME, NodeLayout, import_command, tag_command
 from s3sync_local.realnode.programs import SEARCH_PATH, ensure_programs
 
 OWN_IMAGES = ("pause", "coredns", "training-operator")
@@ -42,6 +44,16 @@ class RealCluster(Cluster):
         super().__init__(state_dir, progress)
         self._images = images
         self._own_images: list[Path] = []
+
+    @classmethod
+    def attach(cls, state_dir: Path) -> Self:
+        """Return the cluster that another process in this sandbox runs there, and stops; this one only uses it."""
+        layout = NodeLayout(state_dir)
+        if not layout.info.exists():
+            raise ComponentError(f"no cluster is ready in {state_dir}")
+        cluster = cls(state_dir)
+        cluster._layout, cluster._server = layout, json.loads(layout.info.read_text())["server"]
+        return cluster
 
     def import_image(self, archive: Path) -> None:
         """Import an image archive (docker or OCI) into the node; raises ComponentError with what containerd says."""
@@ -78,9 +90,13 @@ class RealCluster(Cluster):
     def restart(self, component: str) -> None:
         """Stop a component (`kube-proxy`, `containerd`, …) and start it again; returns when its process runs."""
         self.check()
-        if self._keeper is None:
-            raise ComponentError("the cluster is not started")
-        self._keeper.ask(f"restart {component}", RESTART_SECONDS)
+        request = f"restart {component}"
+        try:
+            answer = _ask(request)
+        except OSError as error:
+            raise ComponentError(f"the cluster did not {request}: {error}") from error
+        if answer != DONE:
+            raise ComponentError(answer or f"the cluster ended at the request to {request}")
 
     def _is_ready_since(self, moment: datetime) -> bool:
         """Tell whether a heartbeat after the moment says Ready; its time has no fraction of a second."""
@@ -104,3 +120,13 @@ class RealCluster(Cluster):
         flags += [f"--own-image={archive}" for archive in self._own_images]
         flags += [f"--image={archive}" for archive in self._images if archive not in self._own_images]
         return KeeperProcess("s3sync_local.realnode.keeper", flags, layout.logs / "keeper.log", lock)
+
+
+def _ask(request: str) -> str:
+    """Send a request to the keeper of this sandbox's cluster and return its answer, which ends with the connection."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(RESTART_SECONDS)
+        connection.connect(str(KEEPER_SOCKET))
+        connection.sendall(request.encode())
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
