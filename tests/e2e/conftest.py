@@ -199,8 +199,7 @@ def shared(request: pytest.FixtureRequest) -> Shared:
 def target(request: pytest.FixtureRequest, shared: Shared) -> Target:
     """The cluster and the Pachyderm under test."""
     owner = request.config.stash.get(OWNER, None)
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    found = owner.begin() if owner else attached_target(json.loads(shared.facts.read_text()), f"{worker}-", _token())
+    found = owner.begin() if owner else attached_target(json.loads(shared.facts.read_text()), _token())
     request.session.stash[TARGET] = found
     return found
 

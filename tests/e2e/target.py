@@ -1,7 +1,6 @@
 """The cluster and the Pachyderm that the end-to-end tests run on: made on this machine, or given by their user."""
 
 import contextlib
-import itertools
 import json
 import subprocess
 import uuid
@@ -18,6 +17,7 @@ from s3sync_local.errors import KubectlError, LocalClusterError
 from s3sync_local.images import JOB, OPERATOR, STANDIN, build_images
 from s3sync_local.realnode import RealCluster
 from tests.support.s3 import s3_client
+from tests.support.syncs import unique
 
 ROOT = Path(__file__).resolve().parents[2]
 PACHD = ROOT / "tests/e2e/manifests/pachd.yaml"
@@ -26,7 +26,6 @@ DEFINITION = "pachydermsyncs.sync.pachyderm.io"
 S3_PORT, GRPC_PORT, CONTROL_PORT = 30600, 30650, 1699
 KUBECTL_SECONDS = 60.0
 ANY_KEY = "any-pair-of-equal-keys"
-_numbers = itertools.count()
 
 Progress = Callable[[str], None]
 
@@ -71,7 +70,7 @@ class Target:
 
     `node`, `control` (faults on demand) and `host_folder`, a directory of the node that the operator lets syncs mount,
     are there only where cluster and Pachyderm are ours. `suffix` keeps names in a Pachyderm that others use apart from
-    theirs, `worker` those of one of the processes that test side by side from the others'.
+    theirs.
     """
 
     cluster: Cluster
@@ -84,14 +83,13 @@ class Target:
     pachd_address: str = ""
     token: str = field(default="", repr=False)
     suffix: str = ""
-    worker: str = ""
     node: RealCluster | None = None
     control: Control | None = None
     host_folder: Path | None = None
 
     def unique(self, kind: str) -> str:
         """Return a name that no other test uses, nor anybody else of the same Pachyderm."""
-        return f"{kind}-{self.worker}{next(_numbers)}{self.suffix}"
+        return f"{kind}-{unique()}{self.suffix}"
 
     def facts(self) -> dict[str, Any]:
         """Return what another process needs to use the same cluster and Pachyderm, but for the token."""
@@ -113,7 +111,7 @@ PLAIN_FACTS = ("endpoint", "endpoint_here", "operator_image", "job_image", "over
 PLACES = ("kubeconfig", "host_folder")
 
 
-def attached_target(facts: Mapping[str, Any], worker: str, token: str = "") -> Target:
+def attached_target(facts: Mapping[str, Any], token: str = "") -> Target:
     """Return the target that another process of this run owns."""
     node = RealCluster.attach(Path(facts["node"])) if "node" in facts else None
     kubeconfig = Path(facts["kubeconfig"])
@@ -124,7 +122,6 @@ def attached_target(facts: Mapping[str, Any], worker: str, token: str = "") -> T
         node=node,
         control=RemoteControl(facts["control"]) if "control" in facts else None,
         token=token,
-        worker=worker,
         **{name: facts[name] for name in PLAIN_FACTS},
     )
 

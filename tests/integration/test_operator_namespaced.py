@@ -13,7 +13,7 @@ from tests.integration.conftest import QUICK, Syncs
 from tests.support.audit import refused
 from tests.support.deploy import overlay_in
 from tests.support.operator_process import OperatorProcess
-from tests.support.syncs import numbers
+from tests.support.syncs import unique
 
 # kopf by itself ends the operator once a watch was refused nine times.
 REFUSALS = 10
@@ -23,13 +23,13 @@ WAIT_SECONDS = 60
 @pytest.fixture
 def user() -> str:
     """A user that may do nothing but what a test grants."""
-    return f"namespaced-operator-{next(numbers)}"
+    return f"namespaced-operator-{unique()}"
 
 
 @pytest.fixture
 def other(installed: LocalCluster, standin: StandinProcess) -> Iterator[Syncs]:
     """Syncs in a second namespace."""
-    name = f"test-{next(numbers)}"
+    name = f"test-{unique()}"
     installed.create_namespace(name)
     yield Syncs(installed, name, standin.endpoint)
     installed.kubectl("delete", "namespace", name, "--wait=false")

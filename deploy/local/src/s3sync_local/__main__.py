@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import signal
 import sys
 import time
@@ -18,7 +17,6 @@ from s3sync_local.errors import LocalClusterError
 from s3sync_local.paths import clusters_dir
 from s3sync_local.realnode import up as up_with_real_node
 
-DOWN_SECONDS = 90
 WATCH_SECONDS = 1.0
 
 
@@ -96,18 +94,8 @@ def _status(options: argparse.Namespace) -> None:
 
 def _down(options: argparse.Namespace) -> None:
     for root in _chosen(options):
-        if keeper := statedir.keeper_pid(root):
-            os.kill(keeper, signal.SIGTERM)
-        _wait_until_gone(root)
+        statedir.stop(root)
         say(f"stopped the cluster of {root}")
-
-
-def _wait_until_gone(root: Path) -> None:
-    for _ in range(DOWN_SECONDS * 10):
-        if not statedir.is_running(root):
-            return
-        time.sleep(0.1)
-    raise LocalClusterError(f"the cluster of {root} did not stop within {DOWN_SECONDS} s; see its log in {root}/logs")
 
 
 def _server(root: Path) -> str:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
 
 from s3sync_local import sandbox
 from s3sync_local.cluster import Cluster, no_progress
@@ -17,7 +16,7 @@ from s3sync_local.errors import ComponentError, SandboxError
 from s3sync_local.gobuild import Progress
 from s3sync_local.images import build_images
 from s3sync_local.owner import KeeperProcess
-from s3sync_local.realnode.configuration import DONE, KEEPER_SOCKET, NODE_NAME, NodeLayout, import_command, tag_command
+from s3sync_local.realnode.configuration import DONE, KEEPER_SOCKET, NODE_NAME, import_command, tag_command
 from s3sync_local.realnode.programs import SEARCH_PATH, ensure_programs
 
 OWN_IMAGES = ("pause", "coredns", "training-operator")
@@ -41,19 +40,9 @@ class RealCluster(Cluster):
         images: Sequence[Path] = (),
         progress: Progress = no_progress,
     ) -> None:
-        super().__init__(state_dir, progress)
+        super().__init__(state_dir, progress=progress)
         self._images = images
         self._own_images: list[Path] = []
-
-    @classmethod
-    def attach(cls, state_dir: Path) -> Self:
-        """Return the cluster that another process in this sandbox runs there, and stops; this one only uses it."""
-        layout = NodeLayout(state_dir)
-        if not layout.info.exists():
-            raise ComponentError(f"no cluster is ready in {state_dir}")
-        cluster = cls(state_dir)
-        cluster._layout, cluster._server = layout, json.loads(layout.info.read_text())["server"]
-        return cluster
 
     def import_image(self, archive: Path) -> None:
         """Import an image archive (docker or OCI) into the node; raises ComponentError with what containerd says."""
