@@ -11,6 +11,7 @@ from pachyderm_standin.process import StandinProcess
 from s3sync_local.cluster import LocalCluster
 from s3sync_operator.pachd import GrpcPachd
 from s3sync_operator.pachyderm import S3Gateway
+from tests.support.api import create_namespaces, delete_namespaces
 from tests.support.cluster import JOB_IMAGE
 from tests.support.operator_process import OperatorProcess, SharedOperator
 from tests.support.pachd import Pachd
@@ -53,9 +54,9 @@ def namespace(installed: LocalCluster, request: pytest.FixtureRequest) -> Iterat
             yield name
         return
     name = f"test-{unique()}"
-    installed.create_namespace(name)
+    create_namespaces(installed.kubeconfig, [name])
     yield name
-    installed.kubectl("delete", "namespace", name, "--wait=false")
+    delete_namespaces(installed.kubeconfig, [name])
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import yaml
 from pachyderm_standin.process import StandinProcess
 from s3sync_local.cluster import LocalCluster
 from tests.integration.conftest import QUICK, Syncs
+from tests.support.api import create_namespaces, delete_namespaces
 from tests.support.audit import refused
 from tests.support.deploy import overlay_in
 from tests.support.operator_process import OperatorProcess
@@ -30,9 +31,9 @@ def user() -> str:
 def other(installed: LocalCluster, standin: StandinProcess) -> Iterator[Syncs]:
     """Syncs in a second namespace."""
     name = f"test-{unique()}"
-    installed.create_namespace(name)
+    create_namespaces(installed.kubeconfig, [name])
     yield Syncs(installed, name, standin.endpoint)
-    installed.kubectl("delete", "namespace", name, "--wait=false")
+    delete_namespaces(installed.kubeconfig, [name])
 
 
 def grant(syncs: Syncs, user: str, folder: Path) -> None:

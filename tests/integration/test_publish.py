@@ -178,16 +178,16 @@ def test_what_a_deleted_sync_had_staged_is_collected(
     syncs: Syncs, operator: OperatorProcess, trees: Path, pachd: Pachd, atomic: dict[str, Any]
 ) -> None:
     plant(trees, "tree", TREE)
-    branch = pachd.branch("held")
+    branch = pachd.branch("kept")
     pachd.api.create_repo(repo=branch.repo)
     pachd.start(branch, "somebody else's")
-    name = syncs.apply(**atomic, repo="held", inputPath="tree")
+    name = syncs.apply(**atomic, repo="kept", inputPath="tree")
     syncs.wait_reason(name, "TargetBusy")
     staged = f"s3sync-{owner_of(syncs.get(name)['metadata']['uid'])}00000000-w0"
-    pachd.commit(pachd.branch("held", staged), {"/x": b"x"}, f"s3sync-job on {staged}: files")
+    pachd.commit(pachd.branch("kept", staged), {"/x": b"x"}, f"s3sync-job on {staged}: files")
     syncs.kubectl("delete", "ps3", name)
     deadline = time.monotonic() + WAIT_SECONDS
-    while staged_branches(pachd, "held"):
+    while staged_branches(pachd, "kept"):
         assert time.monotonic() < deadline, "the staging branch is still there"
         time.sleep(0.2)
 

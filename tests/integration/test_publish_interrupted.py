@@ -29,6 +29,7 @@ from tests.support.memory_cluster import Clock, JobCluster
 from tests.support.mortal import Killed, Mortal, MortalMetrics
 from tests.support.objects import pod_object, terminated
 from tests.support.pachd import Message, Pachd, add, delete
+from tests.support.syncs import unique
 
 KEY = ("kubeflow", "books")
 SETTINGS = Settings(retry_delay=1, retry_delay_max=1, gateway_timeout=5, max_attempts=4)

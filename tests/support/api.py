@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,25 @@ def api_client(kubeconfig: Path) -> client.ApiClient:
     settings = client.Configuration()
     config.load_kube_config(str(kubeconfig), client_configuration=settings)
     return client.ApiClient(settings)
+
+
+def create_namespaces(kubeconfig: Path, names: Sequence[str]) -> None:
+    """Create namespaces and wait for their default service accounts, without which no pod can be created in them."""
+    api = client.CoreV1Api(api_client(kubeconfig))
+    for name in names:
+        api.create_namespace({"metadata": {"name": name}}, _request_timeout=REQUEST_SECONDS)
+    deadline = time.monotonic() + REQUEST_SECONDS
+    for name in names:
+        while not api.list_namespaced_service_account(name, _request_timeout=REQUEST_SECONDS).items:
+            assert time.monotonic() < deadline, f"{name} gets no service account"
+            time.sleep(0.05)
+
+
+def delete_namespaces(kubeconfig: Path, names: Sequence[str]) -> None:
+    """Delete namespaces without waiting for their ends."""
+    api = client.CoreV1Api(api_client(kubeconfig))
+    for name in names:
+        api.delete_namespace(name, _request_timeout=REQUEST_SECONDS)
 
 
 class SyncsApi:

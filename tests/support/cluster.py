@@ -1,7 +1,9 @@
 """One real Kubernetes for a whole test session, which all its processes share."""
 
 import fcntl
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,14 +81,23 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, images: dict[str, Image]) 
     It ends with the session, see `end_shared_cluster`.
     """
     folder = shared_folder(tmp_path_factory)
-    state = folder / "cluster"
     with first_come(folder, "cluster") as first:
-        if not first:
-            return LocalCluster.attach(state)
-        owner = os.getpid() if WORKER == "main" else os.getppid()
-        started = LocalCluster(state, images=images, owner_pid=owner, progress=print)
-        started.start()
-        return started
+        if first:
+            _start(folder, images)
+    return LocalCluster.attach(folder / "cluster")
+
+
+def _start(folder: Path, images: dict[str, Image]) -> None:
+    """Start the session's cluster by the command line, so that it belongs to the whole session."""
+    catalogue = folder / "images.yaml"
+    catalogue.write_text(
+        json.dumps({"images": {name: image.model_dump(mode="json") for name, image in images.items()}})
+    )
+    session = os.getpid() if WORKER == "main" else os.getppid()
+    flags = [f"--owner-pid={session}", f"--state-dir={folder / 'cluster'}", f"--images={catalogue}"]
+    command = [sys.executable, "-m", "s3sync_local", "up", "--detach", *flags]
+    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 def end_shared_cluster(config: pytest.Config) -> None:

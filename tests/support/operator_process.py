@@ -20,12 +20,14 @@ from s3sync_local.cluster import LocalCluster
 from s3sync_local.demo import OPERATOR_USER
 from s3sync_local.node.catalogue import Image
 from s3sync_local.processes import free_ports
-from tests.support.api import SyncsApi
+from tests.support.api import SyncsApi, create_namespaces, delete_namespaces
 from tests.support.cluster import WORKER, first_come, shared_folder
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 30
-STOP_SECONDS = 20
+START_SECONDS = 90
+STOP_SECONDS = 60
+ENDS_WITH_THE_TESTS = ("setpriv", "--pdeathsig", "KILL", "--")
+"""However they end: an operator that nobody stops would go on serving whatever cluster has its port next."""
 RESYNC_SECONDS = 30
 LAST_RESYNC = "s3sync_last_successful_resync_timestamp_seconds"
 SECOND_CLUSTER = "second-cluster"
@@ -118,8 +120,14 @@ class OperatorProcess:
             argv = [sys.executable, "-m", "kopf", "run", "-m", "s3sync_operator.handlers", "--standalone", "-A"]
             argv += [f"--liveness={self.health_url}"]
         with self.log.open("ab") as output:
-            self._process = subprocess.Popen(argv, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        self._wait_until_healthy()
+            self._process = subprocess.Popen(
+                [*ENDS_WITH_THE_TESTS, *argv], env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        try:
+            self._wait_until_healthy()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def _wait_until_healthy(self) -> None:
@@ -232,8 +240,7 @@ class SharedOperator:
     def _begin(self) -> None:
         self.namespaces = [f"shared-{WORKER}-{next(self._numbers)}" for _ in range(NAMESPACES)]
         self._unused = list(self.namespaces)
-        for name in self.namespaces:
-            self._cluster.create_namespace(name)
+        create_namespaces(self._cluster.kubeconfig, self.namespaces)
         log = self._folder / f"{self.namespaces[0]}.log"
         self._process = OperatorProcess(
             self._cluster, log, namespaces=",".join(self.namespaces), **self._settings
@@ -245,7 +252,7 @@ class SharedOperator:
         self._process.stop()
         self._process.assert_no_traceback()
         self._process = None
-        self._cluster.kubectl("delete", "namespace", "--wait=false", *self.namespaces)
+        delete_namespaces(self._cluster.kubeconfig, self.namespaces)
 
 
 def answer(url: str) -> tuple[int, str]:

@@ -44,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("build", help="build the programs into the cache").set_defaults(run=_build)
     up = commands.add_parser("up", help="run a cluster until Ctrl-C, SIGTERM or `down`")
     up.add_argument("--detach", action="store_true", help="return when it is ready and leave it running until `down`")
+    up.add_argument("--owner-pid", type=int, help="with --detach: end it when this process ends")
+    up.add_argument("--state-dir", type=Path, help="where its files are kept; default: a directory in the cache")
     up.add_argument("--images", type=Path, help="the node's image catalogue (YAML)")
     up.set_defaults(run=_up)
     up_with_real_node.add_command(commands, say)
@@ -59,7 +61,13 @@ def _build(_options: argparse.Namespace) -> None:
 
 
 def _up(options: argparse.Namespace) -> None:
-    cluster = LocalCluster(images=options.images, detach=options.detach, progress=say)
+    cluster = LocalCluster(
+        options.state_dir,
+        images=options.images,
+        detach=options.detach,
+        owner_pid=options.owner_pid,
+        progress=say,
+    )
     cluster.start()
     say(f"ready: {cluster.server}")
     sys.stdout.write(f"export KUBECONFIG={cluster.kubeconfig}\n")

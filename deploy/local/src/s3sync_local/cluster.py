@@ -183,8 +183,8 @@ class LocalCluster(Cluster):
     """A real Kubernetes on the loopback interface: etcd, API server, controllers, training-operator, a node.
 
     images says which directories stand for which container images, as a mapping or as the node's catalogue file.
-    The cluster ends with the process owner_pid, which is this one if not given; with detach it stays until
-    `python -m s3sync_local down`.
+    The cluster ends with this process. With detach it stays when this process ends, until the process owner_pid ends
+    or, without one, until `python -m s3sync_local down`.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class LocalCluster(Cluster):
     ) -> None:
         super().__init__(state_dir, progress=progress)
         self._training_operator, self._node, self._images = training_operator, node, images
-        self._detach, self._owner_pid = detach, owner_pid or os.getpid()
+        self._detach, self._owner_pid = detach, owner_pid if detach else os.getpid()
         self._binaries: Binaries | None = None
 
     @property
@@ -216,7 +216,7 @@ class LocalCluster(Cluster):
         return cluster
 
     def leave(self) -> None:
-        """Let go of a detached cluster: it goes on without this process, until `python -m s3sync_local down`."""
+        """Let go of a detached cluster, which stays when this process ends."""
         if self._detach:
             self._keeper = None
 
@@ -233,7 +233,7 @@ class LocalCluster(Cluster):
 
     def _keeper_flags(self, layout: Layout) -> list[str]:
         flags = ["--state-dir", str(layout.root)]
-        flags += [] if self._detach else ["--owner-pid", str(self._owner_pid)]
+        flags += [] if self._owner_pid is None else ["--owner-pid", str(self._owner_pid)]
         flags += [] if self._training_operator else ["--no-training-operator"]
         if self._node:
             flags += ["--node", NODE_NAME, "--images", str(self._catalogue(layout))]
