@@ -5,6 +5,7 @@ import pytest
 from tests.support.cluster import cluster, end_shared_cluster, images, trees
 from tests.support.deploy import fresh, helm
 from tests.support.groups import pytest_collection_modifyitems
+from tests.support.job_server import job_server
 from tests.support.operator_process import installed, second_cluster
 from tests.support.signals import signals_are_heard
 
@@ -14,6 +15,7 @@ __all__ = [
     "helm",
     "images",
     "installed",
+    "job_server",
     "pytest_collection_modifyitems",
     "second_cluster",
     "signals_are_heard",
