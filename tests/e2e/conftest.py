@@ -25,6 +25,7 @@ from tests.e2e.target import (
     Progress,
     Target,
     attached_target,
+    found,
     given_target,
     install_operator,
     own_target,
@@ -217,7 +218,7 @@ def operator(target: Target, shared: Shared) -> Path:
 def no_operator(target: Target, shared: Shared) -> None:
     """A cluster without the operator that the other tests share."""
     shared.taken_away()
-    if shared.kustomization.exists():
+    if found(target):
         uninstall_operator(target, shared.kustomization)
 
 

@@ -160,13 +160,14 @@ def given_target(given: Given) -> Target:
 def _require_unused(cluster: Cluster) -> None:
     if not cluster.kubectl("get", "crd", "tfjobs.kubeflow.org", "--ignore-not-found"):
         raise InUseError("the cluster has no tfjobs.kubeflow.org; install Kubeflow's training-operator first")
-    found = cluster.kubectl(
-        "get", f"crd/{DEFINITION}", f"namespace/{OPERATOR_NAMESPACE}", "-o", "name", "--ignore-not-found"
-    )
-    if found:
-        raise InUseError(
-            f"the cluster has {', '.join(found.split())} already; the tests would take away what others use"
-        )
+    if names := found(cluster):
+        raise InUseError(f"the cluster has {', '.join(names)} already; the tests would take away what others use")
+
+
+def found(cluster: Cluster) -> list[str]:
+    """Return what the cluster has of the definition and of the operator's namespace."""
+    wanted = (f"crd/{DEFINITION}", f"namespace/{OPERATOR_NAMESPACE}")
+    return cluster.kubectl("get", *wanted, "-o", "name", "--ignore-not-found").split()
 
 
 @contextlib.contextmanager
