@@ -1,5 +1,6 @@
 """The fixtures of all tests; each lives in the module of tests/support that says what it is."""
 
+import hypothesis
 import pytest
 
 from tests.support.cluster import cluster, end_shared_cluster, images, trees
@@ -21,6 +22,11 @@ __all__ = [
     "signals_are_heard",
     "trees",
 ]
+
+
+# How long an example takes says more about the machine than about the code; the benchmarks measure time.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
