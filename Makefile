@@ -83,8 +83,7 @@ demo: .venv/.synced ## The main job on a local Kubernetes; KEEP=1 leaves it up u
 	@exec $(BIN)/python -m s3sync_local.demo $(if $(KEEP),--keep)
 
 sandbox: .venv/.synced ## What the end-to-end tests run in: no kill leaves anything; what the real node does. As root.
-	$(BIN)/python -m s3sync_local.images build standin pause coredns training-operator
-	$(BIN)/python -m s3sync_local.sandbox -- $(BIN)/python -m pytest tests/sandbox
+	$(BIN)/python -m s3sync_local.sandbox --need node standin-image -- $(BIN)/python -m pytest tests/sandbox
 
 # Only what is said on the command line counts: a KUBECONFIG that lies in the environment may be anybody's cluster.
 given = $(if $(filter command line,$(origin $(1))),--$(2)='$($(1))')
@@ -94,7 +93,7 @@ e2e: .venv/.synced ## All on a real kubelet, as root; or on yours: KUBECONFIG= S
 		$(call given,S3_ENDPOINT_HERE,s3-endpoint-here) $(call given,PACHD_ADDRESS,pachd-address) $(call given,OPERATOR_IMAGE,operator-image) \
 		$(call given,JOB_IMAGE,job-image) $(E2E_FLAGS)
 
-images: .venv/.synced ## Build all images into the cache, as root; needs apt-get install buildah mmdebstrap.
+images: .venv/.synced ## Build all images into the cache, as root.
 	@exec $(BIN)/python -m s3sync_local.images build $(NAMES)
 
 sbom: .venv/.synced ## The bills of materials (CycloneDX) of the operator's and the job's image.

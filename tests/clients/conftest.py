@@ -15,11 +15,11 @@ from pachyderm_sdk.api import pfs
 from s3sync_local.clients import ensure_clients
 from tests.clients.programs import PROGRAMS, Program
 from tests.contract.conftest import Target, pachd_session, s3, target
-from tests.support.job_server import JobServer, job_server
+from tests.support.job_server import JobServer
 from tests.support.pachd import Pachd
 from tests.support.s3 import empty_and_delete
 
-__all__ = ["job_server", "pachd_session", "s3", "target"]
+__all__ = ["pachd_session", "s3", "target"]
 
 STAGING = "s3sync-0123456789abcdef"
 JOB_SECONDS = 240

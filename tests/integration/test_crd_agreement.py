@@ -22,7 +22,7 @@ def drawn(specs: st.SearchStrategy[dict[str, Any]]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
 
     @given(specs)
-    @settings(max_examples=SAMPLE, database=None, derandomize=True, deadline=None, phases=[Phase.generate])
+    @settings(max_examples=SAMPLE, database=None, derandomize=True, phases=[Phase.generate])
     def take(spec: dict[str, Any]) -> None:
         found.append(spec)
 

@@ -21,10 +21,8 @@ import pytest
 from botocore.config import Config
 
 from pachyderm_standin.process import StandinProcess
-from tests.support.job_server import REAL, JobServer, job_server
+from tests.support.job_server import REAL, JobServer
 from tests.support.pachd import Message, Pachd
-
-__all__ = ["job_server"]
 
 REPOSITORY = Path(__file__).parents[2]
 SCHEMA = jsonschema.Draft202012Validator(json.loads((REPOSITORY / "tests/golden/report/schema.json").read_text()))

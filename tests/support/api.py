@@ -18,11 +18,14 @@ GONE = 410
 
 
 @functools.cache
-def api_client(kubeconfig: Path) -> client.ApiClient:
-    """Return a client with the rights of a kubeconfig; one for each in a process."""
+def api_client(kubeconfig: Path, user: str = "") -> client.ApiClient:
+    """Return a client with a kubeconfig's rights, or those of a user whom it may impersonate; one each in a process."""
     settings = client.Configuration()
     config.load_kube_config(str(kubeconfig), client_configuration=settings)
-    return client.ApiClient(settings)
+    made = client.ApiClient(settings)
+    if user:
+        made.set_default_header("Impersonate-User", user)
+    return made
 
 
 def create_namespaces(kubeconfig: Path, names: Sequence[str]) -> None:

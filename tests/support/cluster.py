@@ -14,13 +14,15 @@ import pytest
 from s3sync_local import statedir
 from s3sync_local.cluster import LocalCluster
 from s3sync_local.node.catalogue import Image
+from tests.support.job_server import JobServer
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
 """The process of the session that this is. Its name is part of what must be unique in the shared cluster."""
 
-JOB_IMAGE = "pachyderm-s3-sync/job:test"
+JOB_IMAGE = f"pachyderm-s3-sync/job:{WORKER}"
 TREES_IMAGE = f"pachyderm-s3-sync/trees:{WORKER}"
+"""Each process has images of its own, since its job server, which runs their s3sync-job, ends with it."""
 
 
 def shared_folder(factory: pytest.TempPathFactory) -> Path:
@@ -41,37 +43,20 @@ def first_come(folder: Path, name: str) -> Iterator[bool]:
         done.touch()
 
 
-def workers() -> list[str]:
-    """Return the names of the session's processes that run tests."""
-    if WORKER == "main":
-        return [WORKER]
-    return [f"gw{number}" for number in range(int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))]
-
-
 @pytest.fixture(scope="session")
 def trees(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The working directory of the image TREES_IMAGE: what a test puts here, a sync's inputPath can name."""
-    folder = _trees_of(tmp_path_factory, WORKER)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _trees_of(factory: pytest.TempPathFactory, worker: str) -> Path:
-    return shared_folder(factory) / "trees" / worker
+    return tmp_path_factory.mktemp("trees")
 
 
 @pytest.fixture(scope="session")
-def images(tmp_path_factory: pytest.TempPathFactory, trees: Path) -> dict[str, Image]:
-    """What the clusters' nodes know as images, all of which run s3sync-job.
+def images(trees: Path, job_server: JobServer) -> dict[str, Image]:
+    """What a cluster's node knows as images of this process; all of them run s3sync-job.
 
-    JOB_IMAGE has the project's testdata, TREES_IMAGE the tests' trees, those of each process apart.
+    JOB_IMAGE has the project's testdata, TREES_IMAGE the tests' trees.
     """
-    programs = (Path(sys.executable).parent,)
-    found = {JOB_IMAGE: Image(path=programs, workdir=ROOT)}
-    for worker in workers():
-        name = TREES_IMAGE.removesuffix(WORKER) + worker
-        found[name] = Image(path=programs, workdir=_trees_of(tmp_path_factory, worker))
-    return found
+    programs = (job_server.programs, Path(sys.executable).parent)
+    return {JOB_IMAGE: Image(path=programs, workdir=ROOT), TREES_IMAGE: Image(path=programs, workdir=trees)}
 
 
 @pytest.fixture(scope="session")
@@ -81,20 +66,27 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, images: dict[str, Image]) 
     It ends with the session, see `end_shared_cluster`.
     """
     folder = shared_folder(tmp_path_factory)
+    catalogue = folder / "images.json"
     with first_come(folder, "cluster") as first:
+        _add(catalogue, images)
         if first:
-            _start(folder, images)
+            _start(folder / "cluster", catalogue)
     return LocalCluster.attach(folder / "cluster")
 
 
-def _start(folder: Path, images: dict[str, Image]) -> None:
+def _add(catalogue: Path, images: dict[str, Image]) -> None:
+    """Add images to the catalogue of the session's node, which reads it again when it has changed."""
+    known = json.loads(catalogue.read_text())["images"] if catalogue.exists() else {}
+    known |= {name: image.model_dump(mode="json") for name, image in images.items()}
+    part = catalogue.with_suffix(".part")
+    part.write_text(json.dumps({"images": known}))
+    part.rename(catalogue)
+
+
+def _start(state: Path, catalogue: Path) -> None:
     """Start the session's cluster by the command line, so that it belongs to the whole session."""
-    catalogue = folder / "images.yaml"
-    catalogue.write_text(
-        json.dumps({"images": {name: image.model_dump(mode="json") for name, image in images.items()}})
-    )
     session = os.getpid() if WORKER == "main" else os.getppid()
-    flags = [f"--owner-pid={session}", f"--state-dir={folder / 'cluster'}", f"--images={catalogue}"]
+    flags = [f"--owner-pid={session}", f"--state-dir={state}", f"--images={catalogue}"]
     command = [sys.executable, "-m", "s3sync_local", "up", "--detach", *flags]
     ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr

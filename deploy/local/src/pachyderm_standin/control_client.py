@@ -27,6 +27,11 @@ class Control(ABC):
         """Put these rules in force instead of all earlier ones; their fields are those of `faults.FaultRule`."""
         self._call("PUT", "/faults", list(rules))
 
+    def faults(self) -> list[dict[str, Any]]:
+        """List the rules in force."""
+        rules: list[dict[str, Any]] = self._call("GET", "/faults")
+        return rules
+
     def clear_faults(self) -> None:
         """Take all rules out of force."""
         self._call("DELETE", "/faults")

@@ -37,7 +37,7 @@ class Cluster(ABC):
     start() raises LocalClusterError's subclasses and then leaves nothing running; only the logs stay.
     """
 
-    def __init__(self, state_dir: Path | None, progress: Progress) -> None:
+    def __init__(self, state_dir: Path | None = None, *, progress: Progress = no_progress) -> None:
         self._given_state_dir, self._progress = state_dir, progress
         self._keeper: KeeperProcess | None = None
         self._layout: Layout | None = None
@@ -51,6 +51,16 @@ class Cluster(ABC):
         self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
     ) -> None:
         self.stop()
+
+    @classmethod
+    def attach(cls, state_dir: Path) -> Self:
+        """Return the cluster that another process runs there; this one only uses it, and stop() leaves it running."""
+        layout = Layout(state_dir.resolve())
+        if not layout.info.exists():
+            raise ComponentError(f"no cluster is ready in {state_dir}")
+        cluster = cls(state_dir)
+        cluster._layout, cluster._server = layout, str(json.loads(layout.info.read_text())["server"])
+        return cluster
 
     @abstractmethod
     def _provide(self) -> None:
@@ -188,7 +198,7 @@ class LocalCluster(Cluster):
         owner_pid: int | None = None,
         progress: Progress = no_progress,
     ) -> None:
-        super().__init__(state_dir, progress)
+        super().__init__(state_dir, progress=progress)
         self._training_operator, self._node, self._images = training_operator, node, images
         self._detach, self._owner_pid = detach, owner_pid if detach else os.getpid()
         self._binaries: Binaries | None = None
@@ -201,12 +211,8 @@ class LocalCluster(Cluster):
     @classmethod
     def attach(cls, state_dir: Path) -> Self:
         """Return the cluster that another process runs there; this one only uses it, and stop() leaves it running."""
-        layout = Layout(state_dir.resolve())
-        if not layout.info.exists():
-            raise ComponentError(f"no cluster is ready in {state_dir}")
-        cluster = cls(state_dir)
+        cluster = super().attach(state_dir)
         cluster._binaries = ensure_binaries(no_progress)
-        cluster._layout, cluster._server = layout, str(json.loads(layout.info.read_text())["server"])
         return cluster
 
     def leave(self) -> None:
