@@ -29,6 +29,8 @@ class Ran:
     code: int
     output: str
     errors: str
+    shown: str = ""
+    """Both, as a terminal would have them; of commands that ran within the test's process alone."""
 
     @property
     def one_line(self) -> str:
@@ -53,7 +55,7 @@ def s3sync(*arguments: str, folder: Path = Path(), stdin: str | None = None, **e
     ):
         runner = CliRunner(catch_exceptions=False)
         result = runner.invoke(app, arguments, stdin, prog_name="s3sync", complete_var=COMPLETE_VARIABLE)
-    return Ran(result.exit_code, result.stdout, result.stderr)
+    return Ran(result.exit_code, result.stdout, result.stderr, result.output)
 
 
 def _leave(code: int) -> NoReturn:
@@ -83,4 +85,4 @@ def completed(*words: str) -> list[str]:
     count = str(len(words) - 1)
     ran = s3sync(_S3SYNC_COMPLETE="bash_complete", COMP_WORDS="\n".join(words), COMP_CWORD=count)
     assert ran.code == 0, ran.errors
-    return [line.partition(",")[2] for line in ran.output.splitlines()]
+    return [line.partition(",")[2] for line in ran.output.splitlines() if line]
