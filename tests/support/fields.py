@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from s3sync_operator import api
 from s3sync_operator.models import Model
+from s3sync_operator.pod_fields import Core
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE, TESTS = ROOT / "docs/fields.md", ROOT / "tests/e2e"
@@ -86,7 +87,7 @@ def _kinds(annotation: object) -> list[Any]:
     if isinstance(annotation, type) or get_origin(annotation) in (tuple, list, dict):
         return [annotation]
     if hasattr(annotation, "__metadata__"):
-        return _kinds(inner[0])
+        return [item.model for item in annotation.__metadata__ if isinstance(item, Core)] or _kinds(inner[0])
     return [kind for part in inner for kind in _kinds(part)]
 
 

@@ -30,7 +30,7 @@ from s3sync_job.plan import (
     share,
 )
 from s3sync_job.scan import find_files
-from s3sync_operator.pachd import MANIFEST_BYTES
+from s3sync_operator.pachd_calls import MANIFEST_BYTES
 
 sizes = st.lists(st.integers(0, 10**9), min_size=1, max_size=60)
 

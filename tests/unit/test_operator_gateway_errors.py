@@ -3,7 +3,7 @@
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from s3sync_operator.access import Credentials
-from s3sync_operator.pachyderm import SHOWN, gateway_error
+from s3sync_operator.s3_calls import SHOWN, gateway_error
 
 TOKEN = "b3f1c0ffee5ec4e7b3f1c0ffee5ec4e7"
 CREDENTIALS = Credentials(TOKEN, TOKEN)

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from kubernetes.aio.client import models as core
 from pydantic import ValidationError
 
 from s3sync_cli.documents import API_VERSION, Document, Path
 from s3sync_operator import rules
 from s3sync_operator.api import IMMUTABLE, KIND, NO_SUCH_FIELD, Spec, admission_complaints, parse_spec
+from s3sync_operator.pod_fields import Core
 from s3sync_operator.schedule import schedule_problem
 from s3sync_operator.settings import Settings
 from s3sync_operator.staging import spec_problem
@@ -95,7 +95,7 @@ def _metadata(document: Document) -> Iterator[Problem]:
         yield Problem(("metadata",), "must have a name", 0)
         return
     try:
-        core.V1ObjectMeta.model_validate_json(json.dumps(raw, default=str), strict=True)
+        Core("V1ObjectMeta").model.model_validate_json(json.dumps(raw, default=str), strict=True)
     except ValidationError as error:
         for item in error.errors():
             yield Problem(("metadata", *item["loc"]), _said(item["msg"], item["loc"], ()), 0)

@@ -9,16 +9,13 @@ from typing import Any, TypeVar
 
 import aiohttp
 import yaml
-from kubernetes.aio import client, config
-from kubernetes.aio.client.exceptions import ApiException
-from kubernetes.aio.config.config_exception import ConfigException
-from kubernetes.aio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
 
 from s3sync_cli.errors import CliError, MisusedError, UnavailableError
 from s3sync_cli.options import Access
-from s3sync_operator.api import GROUP, PLURAL, VERSION, Sync
-from s3sync_operator.cluster import KubernetesCluster, said_by
+from s3sync_operator.api import Sync
+from s3sync_operator.cluster import KubernetesCluster, said_by, sync_path
 from s3sync_operator.errors import TemporarySyncError
+from s3sync_operator.kube_api import ApiClient, ApiException, Configuration, KubeApi, config, path_of
 
 Raw = dict[str, Any]
 LOG_SECONDS = 7 * 24 * 3600
@@ -29,7 +26,6 @@ TOO_MANY_REQUESTS, SERVER_ERRORS_FROM = 429, 500
 TROUBLE = (TimeoutError, aiohttp.ClientError, ApiException, TemporarySyncError)
 """What asking the API server raises."""
 
-_MERGE_PATCH = "application/merge-patch+json"
 _Result = TypeVar("_Result")
 
 
@@ -46,10 +42,10 @@ def in_cluster(access: Access, work: Callable[["Syncs"], Awaitable[_Result]]) ->
 
 @contextlib.asynccontextmanager
 async def _connected(access: Access) -> AsyncIterator["Syncs"]:
-    settings = client.Configuration()
+    settings = Configuration()
     namespace = await _load(access, settings)
     try:
-        api = client.ApiClient(configuration=settings)
+        api = ApiClient(configuration=settings)
     except OSError as error:
         # Errors of TLS are of this class too.
         raise UnavailableError(f"the kubeconfig's certificates cannot be used: {error}") from None
@@ -57,9 +53,9 @@ async def _connected(access: Access) -> AsyncIterator["Syncs"]:
         yield Syncs(api, access, namespace)
 
 
-async def _load(access: Access, settings: client.Configuration) -> str:
+async def _load(access: Access, settings: Configuration) -> str:
     """Read the kubeconfig, or in a pod without one its service account; return the namespace to work in."""
-    paths = access.kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION
+    paths = access.kubeconfig or config.KUBE_CONFIG_DEFAULT_LOCATION
     if not any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path):
         if access.kubeconfig or access.context or not _load_service_account(settings):
             raise UnavailableError(f"no cluster to work in: there is no kubeconfig {paths}; give one by --kubeconfig")
@@ -69,14 +65,14 @@ async def _load(access: Access, settings: client.Configuration) -> str:
             config_file=paths, context=access.context, client_configuration=settings, persist_config=False
         )
         return str(access.namespace or loader.current_context["context"].get("namespace") or "default")
-    except (ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (config.ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise UnavailableError(f"the kubeconfig {paths} cannot be used: {error}") from None
 
 
-def _load_service_account(settings: client.Configuration) -> bool:
+def _load_service_account(settings: Configuration) -> bool:
     try:
         config.load_incluster_config(client_configuration=settings)
-    except ConfigException:
+    except config.ConfigException:
         return False
     return True
 
@@ -139,17 +135,15 @@ async def _unless_in_trouble(asked: Awaitable[_Result]) -> _Result | None:
 class Syncs:
     """The syncs of a cluster, with their pods; `namespace` is the one to work in."""
 
-    def __init__(self, api: client.ApiClient, access: Access, namespace: str) -> None:
+    def __init__(self, client: ApiClient, access: Access, namespace: str) -> None:
         self.namespace = namespace
-        self._cluster = KubernetesCluster(api, access.timeout)
-        self._custom = client.CustomObjectsApi(api)
-        self._core = client.CoreV1Api(api)
+        self._cluster = KubernetesCluster(client, access.timeout)
+        self._api = KubeApi(client, access.timeout)
         self._timeout = access.timeout
 
     async def get(self, name: str) -> Raw:
         """Return a sync as stored."""
-        arguments = (GROUP, VERSION, self.namespace, PLURAL, name)
-        return dict(await self._custom.get_namespaced_custom_object(*arguments, _request_timeout=self._timeout))
+        return await self._api.get(sync_path(self.namespace, name))
 
     async def look(self, name: str) -> Raw | None:
         """Return a sync as stored, None where the API server does not answer just now: for those who wait."""
@@ -166,12 +160,7 @@ class Syncs:
 
     async def patch(self, name: str, change: Raw) -> Raw:
         """Merge a change into a sync, and return the sync."""
-        arguments = (GROUP, VERSION, self.namespace, PLURAL, name, change)
-        return dict(
-            await self._custom.patch_namespaced_custom_object(
-                *arguments, _content_type=_MERGE_PATCH, _request_timeout=self._timeout
-            )
-        )
+        return await self._api.merge(sync_path(self.namespace, name), change)
 
     async def pods(self, sync: Sync) -> list[Raw]:
         """Return the pods of a sync's jobs."""
@@ -180,12 +169,12 @@ class Syncs:
     async def log(self, pod: str, container: str, follow: bool) -> AsyncIterator[bytes]:
         """Yield the lines of a container's log; followed, until the container ends."""
         async with asyncio.timeout(self._timeout):
-            answer = await self._core.read_namespaced_pod_log_without_preload_content(
-                pod, self.namespace, container=container, follow=follow, _request_timeout=LOG_SECONDS
+            answer = await self._api.open(
+                path_of("v1", self.namespace, "pods", pod, "log"),
+                {"container": container, "follow": str(follow).lower()},
+                LOG_SECONDS,
             )
         try:
-            if answer.status != 200:
-                raise ApiException(status=answer.status, reason=(await answer.read()).decode(errors="replace"))
             async for line in answer.content:
                 yield line
         finally:

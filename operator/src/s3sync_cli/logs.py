@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from kubernetes.aio.client.exceptions import ApiException
 
 from s3sync_cli.errors import TimeLimitError, UnavailableError
 from s3sync_cli.kube import TROUBLE, Raw, Syncs, in_cluster, may_pass
 from s3sync_cli.options import Access, cluster, name_argument
 from s3sync_operator.api import Sync, parse_sync
 from s3sync_operator.desired import CONTAINER
+from s3sync_operator.kube_api import ApiException
 
 PAUSE = 1.0
 REOPENED = 5

@@ -1,4 +1,4 @@
-"""All I/O with Kubernetes: a protocol that the reconciler needs, and its client on `kubernetes.aio`."""
+"""All I/O with Kubernetes: a protocol that the reconciler needs, and its client."""
 
 import base64
 import contextlib
@@ -6,18 +6,16 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
 import aiohttp
-from kubernetes.aio import client, config
-from kubernetes.aio.client.exceptions import ApiException
-from kubernetes.aio.config.config_exception import ConfigException
 
 from s3sync_operator.api import FINALIZER, GROUP, KIND, PLURAL, VERSION, Reason, Runner, Status, Sync, parse_sync
 from s3sync_operator.desired import CONTAINER, LABEL_SYNC, LABEL_UID, sync_hash
 from s3sync_operator.errors import ConflictError, NoClusterError, PermanentSyncError, TemporarySyncError
+from s3sync_operator.kube_api import ApiClient, ApiException, Configuration, KubeApi, config, path_of
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.runners import JobKind, kind_of_object
 from s3sync_operator.tracing import counting
@@ -30,7 +28,7 @@ PAGE = 500
 EVENTS = 20
 EVENT_NOTE_BYTES = 1000
 CONTROLLER = f"{GROUP}/s3sync-operator"
-_MERGE_PATCH = "application/merge-patch+json"
+API_VERSION = f"{GROUP}/{VERSION}"
 
 logger = logging.getLogger(__name__)
 
@@ -80,25 +78,34 @@ class Cluster(Protocol):
         """Tell people about a transition; one that cannot be posted is logged and forgotten."""
 
 
-async def connect(metrics: Metrics) -> client.ApiClient:
+async def connect(metrics: Metrics) -> ApiClient:
     """Return a client for the cluster that the pod runs in, else for the one of KUBECONFIG; its requests are counted.
 
     Raises NoClusterError that says what is missing.
     """
-    settings = client.Configuration()
-    try:
-        config.load_incluster_config(client_configuration=settings)
-    except ConfigException:
-        await _load_kubeconfig(settings)
+    settings = await log_in()
     settings.connection_pool_maxsize = 32
     settings.trace_configs = [counting(metrics)]
-    return client.ApiClient(configuration=settings)
+    return ApiClient(configuration=settings)
 
 
-async def _load_kubeconfig(settings: client.Configuration) -> None:
+async def log_in() -> Configuration:
+    """Return where the cluster is and what it knows the operator by, as its files say now.
+
+    Raises NoClusterError that says what is missing.
+    """
+    settings = Configuration()
+    try:
+        config.load_incluster_config(client_configuration=settings)
+    except config.ConfigException:
+        await _load_kubeconfig(settings)
+    return settings
+
+
+async def _load_kubeconfig(settings: Configuration) -> None:
     try:
         await config.load_kube_config(client_configuration=settings)
-    except (ConfigException, OSError) as error:
+    except (config.ConfigException, OSError) as error:
         text = f"no cluster to work in: not in a pod, and KUBECONFIG gives none ({error})"
         raise NoClusterError(text) from None
 
@@ -106,20 +113,14 @@ async def _load_kubeconfig(settings: client.Configuration) -> None:
 class KubernetesCluster:
     """The Cluster of a real API server; each request ends within `timeout` seconds."""
 
-    def __init__(self, api: client.ApiClient, timeout: int) -> None:
-        self._api = api
-        self._custom = client.CustomObjectsApi(api)
-        self._core = client.CoreV1Api(api)
-        self._events = client.EventsV1Api(api)
-        self._timeout = timeout
+    def __init__(self, client: ApiClient, timeout: int) -> None:
+        self._api = KubeApi(client, timeout)
         self._instance = f"s3sync-operator-{uuid.uuid4().hex[:8]}"
 
     async def get_sync(self, namespace: str, name: str) -> Sync | None:
         """Return the sync, or None where it is gone, or going without waiting for the operator."""
         try:
-            raw = await self._custom.get_namespaced_custom_object(
-                GROUP, VERSION, namespace, PLURAL, name, _request_timeout=self._timeout
-            )
+            raw = await self._api.get(sync_path(namespace, name))
         except ApiException as error:
             if error.status == 404:
                 return None
@@ -139,46 +140,37 @@ class KubernetesCluster:
                 return found
 
     async def _list_page(self, namespace: str | None, token: str | None) -> Raw:
-        more: Raw = {"limit": PAGE, "_request_timeout": self._timeout} | ({"_continue": token} if token else {})
-        if namespace is None:
-            return dict(await self._custom.list_cluster_custom_object(GROUP, VERSION, PLURAL, **more))
-        return dict(await self._custom.list_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, **more))
+        return await self._api.get(sync_path(namespace), {"limit": PAGE} | ({"continue": token} if token else {}))
 
     async def list_jobs(self, sync: Sync, kind: JobKind) -> list[Raw]:
         """Return the objects of a kind that are a sync's; raises TemporarySyncError where the cluster does not have the
         kind."""
         try:
-            found = await self._custom.list_namespaced_custom_object(
-                *_place(kind, sync.namespace), label_selector=_of(sync), _request_timeout=self._timeout
-            )
+            found = await self._api.get(_job_path(kind, sync.namespace), {"labelSelector": _of(sync)})
         except ApiException as error:
             raise _job_error(error, kind) if error.status == 404 else _refused(error) from error
         # In a list of a kind of Kubernetes' own, the single items do not say what they are.
-        return [{"kind": kind.resource.kind} | dict(item) for item in found["items"]]
+        return [{"kind": kind.resource.kind} | item for item in found["items"]]
 
     async def list_pods(self, sync: Sync) -> list[Raw]:
         """Return the pods of a sync's jobs, and of those of an earlier sync by its name."""
         try:
-            found = await self._core.list_namespaced_pod(
-                sync.namespace, label_selector=f"{LABEL_SYNC}={sync_hash(sync)}", _request_timeout=self._timeout
+            found = await self._api.get(
+                path_of("v1", sync.namespace, "pods"), {"labelSelector": f"{LABEL_SYNC}={sync_hash(sync)}"}
             )
         except ApiException as error:
             raise _refused(error) from error
-        return list(self._api.sanitize_for_serialization(found)["items"] or ())
+        return list(found["items"] or ())
 
     async def pod_log(self, namespace: str, pod: str) -> str:
         """Return the end of a pod's log, or nothing where it cannot be had: a log never fails a sync."""
         try:
             # Read as bytes: what an image prints need not be UTF-8.
-            answer = await self._core.read_namespaced_pod_log_without_preload_content(
-                pod,
-                namespace,
-                container=CONTAINER,
-                tail_lines=LOG_LINES,
-                limit_bytes=LOG_BYTES,
-                _request_timeout=self._timeout,
+            answer = await self._api.open(
+                path_of("v1", namespace, "pods", pod, "log"),
+                {"container": CONTAINER, "tailLines": LOG_LINES, "limitBytes": LOG_BYTES},
             )
-            data = await _read(answer)
+            data = await answer.read()
         except (ApiException, aiohttp.ClientError, TimeoutError) as error:
             logger.info("the log of pod %s/%s cannot be read: %s", namespace, pod, _short(error))
             return ""
@@ -188,34 +180,30 @@ class KubernetesCluster:
         """Return the decoded data of the Secret that a spec's field names; raises TemporarySyncError where it is not
         there."""
         try:
-            secret = await self._core.read_namespaced_secret(name, namespace, _request_timeout=self._timeout)
+            secret = await self._api.get(path_of("v1", namespace, "secrets", name))
         except ApiException as error:
             if error.status == 404:
                 text = f"Secret '{name}' of {field} is not in namespace '{namespace}'; create it"
                 raise TemporarySyncError(Reason.SECRET_NOT_FOUND, text) from None
             raise _refused(error) from error
-        data = secret.data or {}
+        data = secret.get("data") or {}
         return {key: base64.b64decode(value).decode(errors="replace") for key, value in data.items()}
 
     async def create_job(self, manifest: Raw) -> Raw:
         """Create a TFJob or Job and return it, or the one that is there by that name."""
         kind, name = kind_of_object(manifest), manifest["metadata"]["name"]
-        place = _place(kind, manifest["metadata"]["namespace"])
+        namespace = manifest["metadata"]["namespace"]
         try:
-            return dict(
-                await self._custom.create_namespaced_custom_object(*place, manifest, _request_timeout=self._timeout)
-            )
+            return await self._api.create(_job_path(kind, namespace), manifest)
         except ApiException as error:
             if error.status != 409:
                 raise _job_error(error, kind) from error
-        return dict(await self._custom.get_namespaced_custom_object(*place, name, _request_timeout=self._timeout))
+        return await self._api.get(_job_path(kind, namespace, name))
 
     async def delete_job(self, namespace: str, kind: JobKind, name: str) -> None:
         """Delete an object of a kind with its pods; one that is gone already is fine."""
         try:
-            await self._custom.delete_namespaced_custom_object(
-                *_place(kind, namespace), name, propagation_policy="Background", _request_timeout=self._timeout
-            )
+            await self._api.delete(_job_path(kind, namespace, name), {"propagationPolicy": "Background"})
         except ApiException as error:
             if error.status != 404:
                 raise _refused(error) from error
@@ -224,15 +212,9 @@ class KubernetesCluster:
         """Return reason and note of the latest Event of type Warning about an object, or nothing where there is none or
         none can be had: Events explain, and decide nothing."""
         try:
-            # Read as JSON: the client's model refuses Events without an eventTime, as Kubernetes' own controllers and
-            # the kubelet make them.
-            answer = await self._events.list_namespaced_event_without_preload_content(
-                namespace,
-                field_selector=f"regarding.uid={uid},type=Warning",
-                limit=EVENTS,
-                _request_timeout=self._timeout,
+            found = await self._api.get(
+                _events_path(namespace), {"fieldSelector": f"regarding.uid={uid},type=Warning", "limit": EVENTS}
             )
-            found = json.loads(await _read(answer))
         except (ApiException, aiohttp.ClientError, TimeoutError, ValueError) as error:
             logger.info("the Events of %s in %s cannot be read: %s", uid, namespace, _short(error))
             return ""
@@ -246,21 +228,20 @@ class KubernetesCluster:
         A merge patch replaces lists whole and drops what is null; the resource version guards against old decisions.
         """
         patch = {"status": status.model_dump(by_alias=True, mode="json")}
-        return await self._patch(sync, patch, self._custom.patch_namespaced_custom_object_status)
+        return await self._patch(sync, patch, "status")
 
     async def write_finalizers(self, sync: Sync, finalizers: Sequence[str]) -> bool:
         """Replace a sync's finalizers in one request and tell whether the sync was still there."""
         patch = {"metadata": {"finalizers": list(finalizers)}}
         try:
-            return await self._patch(sync, patch, self._custom.patch_namespaced_custom_object)
+            return await self._patch(sync, patch)
         except ApiException as error:
             raise _refused(error) from error
 
-    async def _patch(self, sync: Sync, patch: Raw, send: Callable[..., Awaitable[object]]) -> bool:
+    async def _patch(self, sync: Sync, patch: Raw, *subresource: str) -> bool:
         guarded = patch | {"metadata": {"resourceVersion": sync.resource_version} | patch.get("metadata", {})}
-        place = (GROUP, VERSION, sync.namespace, PLURAL, sync.name)
         try:
-            await send(*place, guarded, _content_type=_MERGE_PATCH, _request_timeout=self._timeout)
+            await self._api.merge(sync_path(sync.namespace, sync.name, *subresource), guarded)
         except ApiException as error:
             if error.status == 404:
                 return False
@@ -272,9 +253,7 @@ class KubernetesCluster:
     async def post_event(self, sync: Sync, kind: EventType, reason: str, note: str) -> None:
         """Tell people about a transition; one that cannot be posted is logged and forgotten."""
         try:
-            await self._events.create_namespaced_event(
-                sync.namespace, self._event(sync, kind, reason, note), _request_timeout=self._timeout
-            )
+            await self._api.create(_events_path(sync.namespace), self._event(sync, kind, reason, note))
         except (ApiException, aiohttp.ClientError, TimeoutError) as error:
             logger.info("the event %s is not posted: %s", reason, _short(error))
 
@@ -286,7 +265,7 @@ class KubernetesCluster:
         return {
             "metadata": {"name": name, "namespace": sync.namespace},
             "regarding": {
-                "apiVersion": f"{GROUP}/{VERSION}",
+                "apiVersion": API_VERSION,
                 "kind": KIND,
                 "namespace": sync.namespace,
                 "name": sync.name,
@@ -303,12 +282,13 @@ class KubernetesCluster:
         }
 
 
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    """Return what an answer holds; of one that is not read ahead, the client takes no status for an error."""
-    data = await answer.read()
-    if answer.status >= 400:
-        raise ApiException(status=answer.status, reason=data.decode(errors="replace"))
-    return data
+def sync_path(namespace: str | None, *parts: str) -> str:
+    """Return where the API server has the syncs of a namespace, or of all, or one of them by its name."""
+    return path_of(API_VERSION, namespace, PLURAL, *parts)
+
+
+def _events_path(namespace: str) -> str:
+    return path_of("events.k8s.io/v1", namespace, "events")
 
 
 def _of(sync: Sync) -> str:
@@ -327,8 +307,8 @@ def latest_note(events: Sequence[Raw]) -> str:
     return f"{latest.get('reason', '')}: {latest.get('note', '')}" if latest else ""
 
 
-def _place(kind: JobKind, namespace: str) -> tuple[str, str, str, str]:
-    return kind.resource.group, kind.resource.version, namespace, kind.resource.plural
+def _job_path(kind: JobKind, namespace: str, *name: str) -> str:
+    return path_of(kind.resource.api_version, namespace, kind.resource.plural, *name)
 
 
 def _job_error(error: ApiException, kind: JobKind) -> Exception:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from s3sync_operator import api, models
+from s3sync_operator import api, models, pod_fields
 
 HEADER = "# Generated from operator/src/s3sync_operator/api.py by `make generate`; do not edit.\n"
 
@@ -63,8 +63,10 @@ def structural(schema: dict[str, Any], definitions: dict[str, Any], inner: bool 
 
 
 def _is_of_kubernetes(schema: dict[str, Any]) -> bool:
-    references = (kind.get("$ref", "") for kind in (schema, *schema.get("anyOf", ())))
-    return any(re.match(r"#/\$defs/(Core)?V[0-9]", reference) for reference in references)
+    return any(
+        pod_fields.OF_KUBERNETES in kind or re.match(r"#/\$defs/(Core)?V[0-9]", kind.get("$ref", ""))
+        for kind in (schema, *schema.get("anyOf", ()))
+    )
 
 
 def _resolve(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

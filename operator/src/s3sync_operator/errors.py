@@ -1,7 +1,5 @@
 """Errors of a sync: the class decides the retry, the reason goes into the status."""
 
-import kopf
-
 
 class SyncError(Exception):
     """A sync cannot go on, for a reason that belongs into its status.
@@ -15,16 +13,12 @@ class SyncError(Exception):
         self.message = message
 
 
-class PermanentSyncError(SyncError, kopf.PermanentError):
+class PermanentSyncError(SyncError):
     """Trying again cannot mend it: the spec, the credentials or the data must change first."""
 
 
-class TemporarySyncError(SyncError, kopf.TemporaryError):
+class TemporarySyncError(SyncError):
     """Trying again may mend it: an endpoint, a Secret or a definition is not there yet."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        SyncError.__init__(self, reason, message)
-        self.delay = None
 
 
 class ConflictError(Exception):

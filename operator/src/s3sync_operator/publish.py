@@ -13,6 +13,9 @@ from typing import Literal
 from s3sync_operator.api import Reason, Spec
 from s3sync_operator.report import Report
 
+MOST_COMMITS = 10_000
+"""So far back in a target's history a run's commit is looked for: at one a minute, a week of others' commits."""
+
 
 @dataclass(frozen=True)
 class CommitSeen:

@@ -20,9 +20,10 @@ from s3sync_operator.errors import SyncError, TemporarySyncError
 from s3sync_operator.manifests import MOST_DIGESTED, Manifest, digest_of
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.observed import Observation
-from s3sync_operator.pachd import MOST_COMMITS, Pachd
+from s3sync_operator.pachd import Pachd
 from s3sync_operator.publish import (
     INPUTS_DIFFER,
+    MOST_COMMITS,
     Await,
     Busy,
     CommitSeen,

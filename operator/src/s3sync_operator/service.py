@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from kubernetes.aio.client import ApiClient
-from kubernetes.aio.client.exceptions import ApiException
 
 from s3sync_operator.access import Target
 from s3sync_operator.admission import Admission, runs_under_way
@@ -19,6 +17,7 @@ from s3sync_operator.collector import Collector
 from s3sync_operator.desired import ANNOTATION_SYNC
 from s3sync_operator.errors import PermanentSyncError
 from s3sync_operator.freshness import Freshness
+from s3sync_operator.kube_api import ApiClient, ApiException
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.opening import open_sync
 from s3sync_operator.pachd import GrpcPachd
