@@ -3,11 +3,21 @@
 import pytest
 
 from tests.support.cluster import cluster, end_shared_cluster, images, trees
-from tests.support.deploy import fresh, helm
+from tests.support.deploy import bare_cluster, fresh, helm
 from tests.support.operator_process import installed, second_cluster
 from tests.support.signals import signals_are_heard
 
-__all__ = ["cluster", "fresh", "helm", "images", "installed", "second_cluster", "signals_are_heard", "trees"]
+__all__ = [
+    "bare_cluster",
+    "cluster",
+    "fresh",
+    "helm",
+    "images",
+    "installed",
+    "second_cluster",
+    "signals_are_heard",
+    "trees",
+]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
