@@ -56,7 +56,7 @@ test: .venv/.synced ## All tests but e2e: unit, job, contract, integration on a 
 	$(BIN)/python -m s3sync_local.promtool
 	$(BIN)/pytest tests --ignore=tests/e2e --ignore=tests/sandbox
 
-unit: .venv/.synced ## The tests that need no server (seconds).
+unit: .venv/.synced ## The tests that need no process and no server (seconds).
 	$(BIN)/pytest tests/unit
 
 integration: .venv/.synced ## The tests on a real API server.
