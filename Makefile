@@ -62,11 +62,16 @@ test-local: .venv/.synced ## The tests of local cluster, node, images and stand-
 	$(BIN)/pytest $(SIDE_BY_SIDE) tests/local
 	$(BIN)/python -m tests.local.covered --write
 
+<<<<<<< HEAD
 unit: .venv/.synced ## The tests that need no server (seconds).
 	$(BIN)/pytest -n 2 tests/unit
 
 quick: .venv/.synced ## What to run while writing: unit tests and the contract on the stand-in.
 	$(BIN)/pytest -n 2 tests/unit tests/contract
+=======
+unit: .venv/.synced ## The tests that need no process and no server (seconds).
+	$(BIN)/pytest tests/unit
+>>>>>>> h-unit
 
 integration: .venv/.synced ## The tests on a real API server.
 	$(BIN)/python -m s3sync_local build cluster helm

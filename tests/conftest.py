@@ -4,13 +4,14 @@ import hypothesis
 import pytest
 
 from tests.support.cluster import cluster, end_shared_cluster, images, trees
-from tests.support.deploy import fresh, helm
+from tests.support.deploy import bare_cluster, fresh, helm
 from tests.support.groups import pytest_collection_modifyitems
 from tests.support.job_server import job_server
 from tests.support.operator_process import installed, second_cluster
 from tests.support.signals import signals_are_heard
 
 __all__ = [
+    "bare_cluster",
     "cluster",
     "fresh",
     "helm",

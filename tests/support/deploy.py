@@ -23,6 +23,9 @@ SYSTEM = "s3sync-system"
 OPERATOR = "s3sync-operator"
 OVERLAYS = ("cluster", "local", "namespaced")
 HELM_SECONDS = 120
+REMOVAL_SECONDS = 120
+BARE_CLUSTER = "bare-cluster"
+OURS = "app.kubernetes.io/part-of=pachyderm-s3-sync"
 HELM_LABELS = (
     "app.kubernetes.io/instance",
     "app.kubernetes.io/version",
@@ -166,11 +169,36 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
     return Helm(ensure_helm(print), tmp_path_factory.mktemp("helm"))
 
 
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """A cluster of the module's own, in which nothing of ours is installed yet: its tests install and uninstall."""
-    with LocalCluster(tmp_path_factory.mktemp("fresh"), node=False, progress=print) as started:
+@pytest.fixture(scope="session")
+def bare_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    """A cluster without a node, for tests that install and uninstall.
+
+    They belong into one xdist_group, BARE_CLUSTER, so that one process runs them and there is but one of it.
+    """
+    with LocalCluster(tmp_path_factory.mktemp("bare") / "state", node=False, progress=print) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def fresh(bare_cluster: LocalCluster) -> Iterator[LocalCluster]:
+    """The cluster of those tests, in which nothing of ours is installed before a module's tests and after them."""
+    there = namespaces(bare_cluster)
+    yield bare_cluster
+    remove_all_of_ours(bare_cluster)
+    if made := namespaces(bare_cluster) - there:
+        bare_cluster.kubectl("delete", "namespaces", *made, timeout=REMOVAL_SECONDS)
+
+
+def namespaces(cluster: LocalCluster) -> set[str]:
+    """Return the names of a cluster's namespaces."""
+    return set(cluster.kubectl("get", "namespaces", "-o", "name").replace("namespace/", "").split())
+
+
+def remove_all_of_ours(cluster: LocalCluster) -> None:
+    """Remove what no namespace takes along; the definition first, since its syncs hold their namespaces back."""
+    definition = ("customresourcedefinitions", "pachydermsyncs.sync.pachyderm.io", "--ignore-not-found")
+    for what in (definition, ("clusterroles,clusterrolebindings", f"--selector={OURS}")):
+        cluster.kubectl("delete", *what, timeout=REMOVAL_SECONDS)
 
 
 @dataclass(frozen=True)

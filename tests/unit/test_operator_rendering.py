@@ -76,6 +76,20 @@ SPEC = validator(closed(crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"
 # --- Sources. ---
 
 
+@pytest.mark.parametrize(
+    ("volume", "taken"),
+    [
+        ({"nfs": None}, False),
+        ({"nfs": {"server": "s", "path": "/"}, "csi": None}, True),
+        ({"nfs": {"server": "s", "path": "/"}, "emptyDir": {}}, False),
+    ],
+)
+def test_a_kind_of_volume_that_is_null_is_none(volume: dict[str, Any], taken: bool) -> None:
+    spec = {"repo": "r", "source": {"volume": volume}}
+    assert (admission_complaints(spec) == ()) is taken
+    assert SPEC.is_valid(without_nulls(spec)) is taken
+
+
 @pytest.mark.parametrize(("path", "mounted"), [("books", "/books"), ("/in/put/", "/in/put"), (None, "/testdata")])
 def test_a_source_is_mounted_read_only_where_the_job_reads(path: str | None, mounted: str) -> None:
     given_path = {"inputPath": path} if path else {}
