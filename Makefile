@@ -15,7 +15,11 @@ export UV_PYTHON_DOWNLOADS := never
 # A cache on another file system than the tree cannot be linked from; that is no reason for a warning.
 export UV_LINK_MODE ?= $(shell [ "$$(stat -c %d . 2>/dev/null)" = "$$(stat -c %d $${UV_CACHE_DIR:-$$HOME} 2>/dev/null)" ] && echo hardlink || echo copy)
 
-.PHONY: help setup generate verify test unit integration contract crash demo e2e sandbox images sbom reproduce audit bench clean
+# Most tests wait most of the time: on two cores four processes take the least, see CONTRIBUTING.md.
+WORKERS ?= 4
+SIDE_BY_SIDE = -n $(WORKERS) --dist loadgroup
+
+.PHONY: help setup generate verify test test-local unit quick integration contract crash demo e2e sandbox images sbom reproduce audit bench clean
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,20 +53,29 @@ verify: .venv/.synced ## Lint, types, architecture; fail if anything generated i
 	$(BIN)/python -m tests.support.fields --check
 	"$$($(PYTHON) deploy/local/bootstrap_uv.py)" lock --check
 
-test: .venv/.synced ## All tests but e2e: unit, job, contract, integration on a real API server.
-	$(BIN)/python -m s3sync_local build
-	$(BIN)/python -m s3sync_local.helm
-	$(BIN)/python -m s3sync_local.clients >/dev/null
-	$(BIN)/python -m s3sync_local.promtool
-	$(BIN)/pytest tests --ignore=tests/e2e --ignore=tests/sandbox
+test: .venv/.synced ## All tests but e2e and test-local: unit, job, contract, clients, integration on a real API server.
+	$(BIN)/python -m s3sync_local build cluster helm clients promtool
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests --ignore=tests/e2e --ignore=tests/sandbox --ignore=tests/local
 
+test-local: .venv/.synced ## The tests of local cluster, node, images and stand-in; notes what it found green.
+	$(BIN)/python -m s3sync_local build
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests/local
+	$(BIN)/python -m tests.local.covered --write
+
+<<<<<<< HEAD
 unit: .venv/.synced ## The tests that need no server (seconds).
+	$(BIN)/pytest -n 2 tests/unit
+
+quick: .venv/.synced ## What to run while writing: unit tests and the contract on the stand-in.
+	$(BIN)/pytest -n 2 tests/unit tests/contract
+=======
+unit: .venv/.synced ## The tests that need no process and no server (seconds).
 	$(BIN)/pytest tests/unit
+>>>>>>> h-unit
 
 integration: .venv/.synced ## The tests on a real API server.
-	$(BIN)/python -m s3sync_local build
-	$(BIN)/python -m s3sync_local.helm
-	$(BIN)/pytest tests/integration
+	$(BIN)/python -m s3sync_local build cluster helm
+	$(BIN)/pytest $(SIDE_BY_SIDE) tests/integration
 
 contract: .venv/.synced ## What we hold of Pachyderm, against the stand-in or S3_ENDPOINT=http://host:port.
 	$(BIN)/pytest tests/contract
@@ -75,8 +88,7 @@ demo: .venv/.synced ## The main job on a local Kubernetes; KEEP=1 leaves it up u
 	@exec $(BIN)/python -m s3sync_local.demo $(if $(KEEP),--keep)
 
 sandbox: .venv/.synced ## What the end-to-end tests run in: no kill leaves anything; what the real node does. As root.
-	$(BIN)/python -m s3sync_local.images build standin pause coredns training-operator
-	$(BIN)/python -m s3sync_local.sandbox -- $(BIN)/python -m pytest tests/sandbox
+	$(BIN)/python -m s3sync_local.sandbox --need node standin-image -- $(BIN)/python -m pytest tests/sandbox
 
 # Only what is said on the command line counts: a KUBECONFIG that lies in the environment may be anybody's cluster.
 given = $(if $(filter command line,$(origin $(1))),--$(2)='$($(1))')
@@ -86,7 +98,7 @@ e2e: .venv/.synced ## All on a real kubelet, as root; or on yours: KUBECONFIG= S
 		$(call given,S3_ENDPOINT_HERE,s3-endpoint-here) $(call given,PACHD_ADDRESS,pachd-address) $(call given,OPERATOR_IMAGE,operator-image) \
 		$(call given,JOB_IMAGE,job-image) $(E2E_FLAGS)
 
-images: .venv/.synced ## Build all images into the cache, as root; needs apt-get install buildah mmdebstrap.
+images: .venv/.synced ## Build all images into the cache, as root.
 	@exec $(BIN)/python -m s3sync_local.images build $(NAMES)
 
 sbom: .venv/.synced ## The bills of materials (CycloneDX) of the operator's and the job's image.

@@ -44,9 +44,10 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     options = _options(arguments)
     trees, ways = _chosen(options)
-    programs = ensure_clients(sorted({way.needs for way in ways if way.needs}), _say)
     with ExitStack() as stack:
+        # Before what may have to be built, which takes minutes.
         server = _server(options, stack)
+        programs = ensure_clients(sorted({way.needs for way in ways if way.needs}), _say)
         section = _section(server, list(programs))
         _say(f"{server.kind}, at {server.endpoint}")
         for tree in trees:

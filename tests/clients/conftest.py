@@ -15,15 +15,19 @@ from pachyderm_sdk.api import pfs
 from s3sync_local.clients import ensure_clients
 from tests.clients.programs import PROGRAMS, Program
 from tests.contract.conftest import Target, pachd_session, s3, target
+from tests.support.job_server import JobServer
 from tests.support.pachd import Pachd
 from tests.support.s3 import empty_and_delete
 
 __all__ = ["pachd_session", "s3", "target"]
 
-COMMAND = Path(sys.executable).parent / "s3sync-job"
 STAGING = "s3sync-0123456789abcdef"
 JOB_SECONDS = 240
-WAYS = [(client, publish) for client in ("file_io", "minio", "pfs") for publish in ("Direct", "Atomic")]
+WAYS = [
+    pytest.param((client, publish), marks=pytest.mark.xdist_group(f"written by {client} {publish}"))
+    for client in ("file_io", "minio", "pfs")
+    for publish in ("Direct", "Atomic")
+]
 
 TREE = {
     "in/Moby Dick/Chapter 1 Loomings.txt": b"Call me Ishmael.",
@@ -86,7 +90,11 @@ def bucket(new_bucket: Callable[[], str]) -> str:
 
 @pytest.fixture(scope="session", params=WAYS, ids="-".join)
 def written(
-    request: pytest.FixtureRequest, target: Target, new_bucket: Callable[[], str], tmp_path_factory: Any
+    request: pytest.FixtureRequest,
+    target: Target,
+    job_server: JobServer,
+    new_bucket: Callable[[], str],
+    tmp_path_factory: Any,
 ) -> Written:
     """A tree that s3sync-job wrote, in one way after the other."""
     client, publish = request.param
@@ -98,13 +106,13 @@ def written(
         (root / key).write_bytes(content)
     bucket = new_bucket()
     flags = ["--client", client, *(["--staging-branch", STAGING] if publish == "Atomic" else [])]
-    run_job(target, root, "-b", bucket, "-i", "in", *flags)
+    run_job(job_server.program, target, root, "-b", bucket, "-i", "in", *flags)
     if publish == "Direct":
         return Written(bucket, TREE)
     return Written(f"{STAGING}-w0.{bucket.partition('.')[2]}", TREE)
 
 
-def run_job(target: Target, folder: Path, *arguments: str) -> None:
+def run_job(program: Path, target: Target, folder: Path, *arguments: str) -> None:
     """Run s3sync-job to its good end."""
     environment = {
         "PATH": os.environ["PATH"],
@@ -115,7 +123,7 @@ def run_job(target: Target, folder: Path, *arguments: str) -> None:
         **({"S3_CA_FILE": target.ca_file} if target.ca_file else {}),
     }
     done = subprocess.run(
-        [COMMAND, *arguments],
+        [program, *arguments],
         cwd=folder,
         env=environment,
         capture_output=True,

@@ -16,6 +16,7 @@ MANIFEST = ".s3sync/manifest.json"
 SMALL = 10_000
 LARGE = 20 * 1024 * 1024
 A_PAGE = 1000
+MORE_THAN_A_PAGE = frozenset(f"{number:04}.txt" for number in range(A_PAGE + 1))
 
 
 def below(folder: Path) -> dict[str, bytes]:
@@ -83,21 +84,23 @@ def test_s3cmd_takes_the_etag_for_an_md5_so_it_sends_a_file_again_and_again(
     assert s3.get_object(Bucket=bucket, Key="file")["Body"].read() == b"Call me Ishmael."
 
 
+@pytest.fixture(scope="module")
+def full(pachd_session: Pachd | None, new_bucket: Callable[[], str]) -> str:
+    """A bucket with more than a page of keys."""
+    if pachd_session is None:
+        pytest.skip("needs the gRPC API to make many files at once: name it with PACHD_ADDRESS=host:port")
+    bucket = new_bucket()
+    branch = pachd_session.branch(bucket.partition(".")[2])
+    pachd_session.commit(branch, {f"/{key}": key.encode() for key in MORE_THAN_A_PAGE})
+    return bucket
+
+
+@pytest.mark.xdist_group("more than a page")
 class TestMoreThanAPage:
     """A gateway that lists 1,000 keys at a time, in the older way alone."""
 
-    KEYS = frozenset(f"{number:04}.txt" for number in range(A_PAGE + 1))
-
-    @pytest.fixture
-    def full(self, pachd_session: Pachd | None, bucket: str) -> str:
-        if pachd_session is None:
-            pytest.skip("needs the gRPC API to make many files at once: name it with PACHD_ADDRESS=host:port")
-        branch = pachd_session.branch(bucket.partition(".")[2])
-        pachd_session.commit(branch, {f"/{key}": key.encode() for key in self.KEYS})
-        return bucket
-
     def test_s3cmd_lists_all(self, find: Callable[[str], Program], full: str) -> None:
-        assert set(find("s3cmd").listing(full)[1]) == self.KEYS
+        assert set(find("s3cmd").listing(full)[1]) == MORE_THAN_A_PAGE
 
     def test_the_aws_cli_stops_after_a_page_without_a_word(self, find: Callable[[str], Program], full: str) -> None:
         aws = find("aws")
@@ -107,7 +110,7 @@ class TestMoreThanAPage:
     def test_the_aws_clis_older_call_lists_all(self, find: Callable[[str], Program], full: str) -> None:
         aws = find("aws")
         assert isinstance(aws, Aws)
-        assert aws.listing_v1(full) == self.KEYS
+        assert aws.listing_v1(full) == MORE_THAN_A_PAGE
 
     def test_mc_refuses_to_list_more_than_a_page(self, find: Callable[[str], Program], full: str) -> None:
         ended, listed = find("mc").listing(full)

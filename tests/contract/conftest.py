@@ -6,6 +6,7 @@ Pachyderm token; without auth any word will do. `PACHD_CA_FILE` names the certif
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from tests.support.s3 import RawS3, empty_and_delete, s3_client
 from tests.support.standin import ACCESS_KEY
 
 TOKEN = "a-pachyderm-token"
+with_auth = pytest.mark.xdist_group("contract with auth")
+"""What needs a stand-in with auth on, which is started once."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,15 @@ def standin(target: Target) -> Iterator[StandinProcess]:
     _heal(target)
 
 
+@pytest.fixture
+def until_called(target: Target) -> Callable[[str], None]:
+    """Waits until a call has come in that was made in this test; a real Pachyderm is given a moment for it."""
+    if target.standin is None:
+        return lambda _: time.sleep(0.3)
+    target.standin.reset_requests()
+    return target.standin.wait_for_requests
+
+
 def _heal(target: Target) -> None:
     if target.standin:
         target.standin.begin_outage(0)
@@ -91,7 +103,7 @@ def auth_is_on(target: Target) -> bool:
     return True
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def guarded(target: Target) -> Iterator[Target]:
     """A Pachyderm with auth on: the one under test if it is a real one, where that has auth on."""
     if target.standin is None:

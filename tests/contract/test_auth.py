@@ -6,7 +6,7 @@ from botocore.auth import HmacV1Auth, S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from tests.contract.conftest import Target, auth_is_on
+from tests.contract.conftest import Target, auth_is_on, with_auth
 from tests.support.s3 import REGION, RawS3
 
 
@@ -87,20 +87,24 @@ def test_with_auth_off_unsigned_requests_pass(auth_off: None, raw: RawS3) -> Non
     assert raw.request("GET", "/", sign=False).status == 200
 
 
+@with_auth
 def test_with_auth_on_the_token_as_both_keys_passes(guarded: Target) -> None:
     assert RawS3(guarded.endpoint, guarded.access_key, ca_file=guarded.ca_file).request("GET", "/").status == 200
 
 
+@with_auth
 def test_with_auth_on_an_unknown_token_is_an_invalid_access_key(guarded: Target) -> None:
     answer = RawS3(guarded.endpoint, "unknown", ca_file=guarded.ca_file).request("GET", "/")
     assert (answer.status, answer.code) == (403, "InvalidAccessKeyId")
 
 
+@with_auth
 def test_with_auth_on_unsigned_requests_are_denied(guarded: Target) -> None:
     answer = RawS3(guarded.endpoint, guarded.access_key, ca_file=guarded.ca_file).request("GET", "/", sign=False)
     assert (answer.status, answer.code) == (403, "AccessDenied")
 
 
+@with_auth
 def test_with_auth_on_the_token_with_another_secret_does_not_match(guarded: Target) -> None:
     answer = RawS3(guarded.endpoint, guarded.access_key, "another", guarded.ca_file).request("GET", "/")
     assert (answer.status, answer.code) == (403, "SignatureDoesNotMatch")

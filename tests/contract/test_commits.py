@@ -1,8 +1,7 @@
 """Commits, branches and repos over gRPC: the states, the lock, and what can be taken back."""
 
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -321,7 +320,9 @@ def test_dropping_the_last_commit_of_a_branch_leaves_an_empty_head(pachd: Pachd,
     assert (head.origin.kind, pachd.walk(head.commit)) == (AUTO, {})
 
 
-def test_who_waits_for_a_commit_that_is_dropped_is_told(pachd: Pachd, master: Message) -> None:
+def test_who_waits_for_a_commit_that_is_dropped_is_told(
+    pachd: Pachd, master: Message, until_called: Callable[[str], None]
+) -> None:
     commit, told = pachd.start(master), []
 
     def wait() -> None:
@@ -331,7 +332,7 @@ def test_who_waits_for_a_commit_that_is_dropped_is_told(pachd: Pachd, master: Me
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    time.sleep(0.3)
+    until_called("InspectCommit")
     pachd.api.drop_commit(commit=commit)
     waiting.join(timeout=30)
     assert told

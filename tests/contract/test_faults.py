@@ -1,6 +1,7 @@
 """What goes wrong on demand; for the stand-in alone, so that other suites can lean on it."""
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from http.client import RemoteDisconnected
 from typing import Any
 
@@ -35,6 +36,22 @@ def test_latency_delays_and_then_answers(raw: RawS3, standin: StandinProcess, bu
     put("file")
     standin.set_faults([{"action": "latency", "seconds": 0.05, "method": "GET"}])
     assert raw.request("GET", f"/{bucket}/file").body == b"content"
+
+
+def test_a_hold_lasts_until_other_rules_are_in_force_and_requests_can_be_waited_for(
+    raw: RawS3, standin: StandinProcess, bucket: str, put: Put
+) -> None:
+    put("file")
+    standin.set_faults([{"action": "hold", "operation": "GetObject"}])
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(raw.request, "GET", f"/{bucket}/file")
+        standin.wait_for_requests("GetObject", "ListObjects")
+        raw.request("HEAD", f"/{bucket}/file")
+        assert not answer.done()
+        standin.clear_faults()
+        assert answer.result(timeout=30).body == b"content"
+    with pytest.raises(StandinError, match=r"no 2 calls of GetObject in 0\.1 s.*'GetObject': 1"):
+        standin.wait_for_requests("GetObject", calls=2, seconds=0.1)
 
 
 def test_a_cut_ends_a_download_halfway(s3: Any, standin: StandinProcess, bucket: str, put: Put) -> None:

@@ -11,11 +11,12 @@ from botocore.exceptions import SSLError
 from pachyderm_sdk.errors import AuthServiceNotActivated
 
 from pachyderm_standin.process import StandinProcess
-from tests.contract.conftest import TOKEN, Target, auth_is_on, target_client
+from tests.contract.conftest import TOKEN, Target, auth_is_on, target_client, with_auth
 from tests.support.certificates import Certificates
 from tests.support.pachd import Pachd, add, refused
 from tests.support.s3 import s3_client
 
+pytestmark = with_auth
 BAD_TOKEN = "provided auth token is corrupted or has expired (try logging in again)"
 NO_TOKEN = "no authentication token (try logging in)"
 

@@ -1,7 +1,6 @@
 """What goes wrong on demand over gRPC; for the stand-in alone, so that other suites can lean on it."""
 
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -141,10 +140,9 @@ def test_an_outage_breaks_a_stream_that_is_under_way(standin: StandinProcess, pa
         yield add("/one", b"x")
         begun.wait(30)
         yield add("/two", b"x")
-        time.sleep(0.2)
 
     def fail() -> None:
-        time.sleep(0.2)
+        standin.wait_for_requests("ModifyFile")
         standin.begin_outage(60)
         begun.set()
 
@@ -185,7 +183,12 @@ def test_a_put_into_a_slow_commit_takes_as_long_as_the_commit(
 
 def test_a_dropped_repo_ends_every_wait(standin: StandinProcess, pachd: Pachd, master: Message) -> None:
     commit = pachd.start(master)
-    threading.Timer(0.3, lambda: pachd.api.delete_repo(repo=master.repo)).start()
+
+    def drop() -> None:
+        standin.wait_for_requests("InspectCommit")
+        pachd.api.delete_repo(repo=master.repo)
+
+    threading.Thread(target=drop, daemon=True).start()
     with refused("UNKNOWN", f"{commit.id} was deleted"):
         pachd.wait(commit)
 

@@ -1,9 +1,16 @@
-"""What the end-to-end tests share: the target, the operator in it, namespaces, and what to show when one fails."""
+"""What the end-to-end tests share: the target, the operator in it, namespaces, and what to show when one fails.
+
+They run side by side, in as many workers as `-n` says; the process that starts these owns cluster and Pachyderm.
+A test that is marked as `alone` runs while no other does.
+"""
 
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,33 +18,37 @@ import pytest
 
 from s3sync_local.errors import LocalClusterError
 from tests.e2e import explain
+from tests.e2e.sharing import Faults, Shared, write_facts
 from tests.e2e.target import (
     DEFINITION,
     Given,
     Progress,
     Target,
+    attached_target,
+    found,
     given_target,
     install_operator,
     own_target,
     uninstall_operator,
 )
 from tests.support.s3 import empty_and_delete
-from tests.support.syncs import Syncs, numbers
+from tests.support.syncs import Syncs
 
-# The order matters: what takes the operator away comes last, the other ways to install it after that.
+# What takes longest begins first, so that nothing is waited for in the end but what must run alone. Of that, what takes
+# the operator away comes last: before it, no test has to install the operator again.
 ORDER = (
-    "test_seed",
-    "test_pods",
-    "test_customised",
-    "test_sources",
-    "test_pod_template",
+    "test_runs",
     "test_access",
+    "test_sources",
+    "test_seed",
     "test_atomic",
     "test_deletion",
+    "test_customised",
     "test_failures",
-    "test_runs",
-    "test_timing",
+    "test_pods",
     "test_interruptions",
+    "test_pod_template",
+    "test_timing",
     "test_uninstall",
     "test_namespaced",
     "test_chart",
@@ -56,10 +67,51 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--job-image", default="", help="the job's image, where the cluster can pull it")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: the test disturbs others, or is disturbed, so it runs while none does")
+    given = getattr(config, "workerinput", None)
+    if given is not None:
+        config.stash[SHARED] = Shared(Path(given["shared"]))
+        return
+    owner = Owner(config, Shared(Path(tempfile.mkdtemp(prefix="s3sync-e2e-"))))
+    config.stash[SHARED], config.stash[OWNER] = owner.shared, owner
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if owner := config.stash.get(OWNER, None):
+        owner.end()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker that is about to start where the owner of the cluster will write what it needs to know."""
+    node.workerinput["shared"] = str(node.config.stash[SHARED].folder)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: list[str]) -> None:
+    """Start the cluster before the first worker gets its first test, where there is any test to be run."""
+    if ids and not node.config.option.collectonly:
+        node.config.stash[OWNER].begin()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ours = [item for item in items if item.path.parent == Path(__file__).parent]
-    ours.sort(key=lambda item: ORDER.index(item.path.stem))
+    ours.sort(key=lambda item: (_is_alone(item), ORDER.index(item.path.stem)))
     items[:] = [item for item in items if item not in ours] + ours
+    for item in filter(_is_alone, ours):
+        item.add_marker(pytest.mark.xdist_group("alone"))
+
+
+def _is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a test wait for its turn, outside of its own time limit."""
+    with item.config.stash[SHARED].cluster_use(alone=_is_alone(item)):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -74,51 +126,100 @@ def pytest_runtest_makereport(
 
 
 TARGET = pytest.StashKey[Target]()
-TIMELINE = pytest.StashKey[str]()
+SHARED = pytest.StashKey[Shared]()
+TIMELINE = "from kubectl apply to Ready"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    if text := terminalreporter.config.stash.get(TIMELINE, ""):
-        terminalreporter.section("from kubectl apply to Ready")
-        terminalreporter.write_line(text)
+    for report in terminalreporter.stats.get("passed", ()):
+        for name, text in report.user_properties:
+            if name == TIMELINE:
+                terminalreporter.section(TIMELINE)
+                terminalreporter.write_line(text)
+
+
+@dataclass
+class Owner:
+    """The process that owns the cluster: it starts it where a test needs one, and stops it when all have ended."""
+
+    config: pytest.Config
+    shared: Shared
+    _ending: ExitStack = field(default_factory=ExitStack)
+    _target: Target | None = None
+
+    def begin(self) -> Target:
+        """Return the target, made at the first call; all workers learn of it."""
+        if self._target is None:
+            show = self.config.get_terminal_writer().line
+            try:
+                self._target = self._ending.enter_context(self._make(lambda text: show(f"==> {text}")))
+            except LocalClusterError as error:
+                pytest.exit(f"the cluster cannot be used: {error}", returncode=1)
+            write_facts(self.shared.facts, self._target.facts())
+        return self._target
+
+    def end(self) -> None:
+        """Remove what was made: of a cluster that is somebody's the operator, else all."""
+        try:
+            with self._ending:
+                if self._target and not self._target.node:
+                    uninstall_operator(self._target, self.shared.kustomization)
+        finally:
+            shutil.rmtree(self.shared.folder, ignore_errors=True)
+
+    def _make(self, progress: Progress) -> AbstractContextManager[Target]:
+        option = self.config.getoption
+        if not option("--kubeconfig"):
+            return own_target(self.shared.folder / "cluster", progress)
+        given = Given(
+            option("--kubeconfig"),
+            s3_endpoint=option("--s3-endpoint"),
+            s3_endpoint_here=option("--s3-endpoint-here"),
+            operator_image=option("--operator-image"),
+            job_image=option("--job-image"),
+            pachd_address=option("--pachd-address"),
+            token=_token(),
+        )
+        return nullcontext(given_target(given))
+
+
+OWNER = pytest.StashKey[Owner]()
+
+
+def _token() -> str:
+    return os.environ.get("PACHYDERM_TOKEN", "")
 
 
 @pytest.fixture(scope="session")
-def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+def shared(request: pytest.FixtureRequest) -> Shared:
+    """What this process has in common with the others of the run."""
+    return request.config.stash[SHARED]
+
+
+@pytest.fixture(scope="session")
+def target(request: pytest.FixtureRequest, shared: Shared) -> Target:
     """The cluster and the Pachyderm under test."""
-    show = request.config.get_terminal_writer().line
-    try:
-        with _target(request.config, tmp_path_factory, lambda text: show(f"==> {text}")) as found:
-            request.session.stash[TARGET] = found
-            yield found
-    except LocalClusterError as error:
-        pytest.exit(f"the cluster cannot be used: {error}", returncode=1)
+    owner = request.config.stash.get(OWNER, None)
+    found = owner.begin() if owner else attached_target(json.loads(shared.facts.read_text()), _token())
+    request.session.stash[TARGET] = found
+    return found
 
 
-def _target(
-    config: pytest.Config, tmp_path_factory: pytest.TempPathFactory, progress: Progress
-) -> AbstractContextManager[Target]:
-    if not config.getoption("--kubeconfig"):
-        return own_target(tmp_path_factory.mktemp("cluster") / "state", progress)
-    given = Given(
-        config.getoption("--kubeconfig"),
-        s3_endpoint=config.getoption("--s3-endpoint"),
-        s3_endpoint_here=config.getoption("--s3-endpoint-here"),
-        operator_image=config.getoption("--operator-image"),
-        job_image=config.getoption("--job-image"),
-        pachd_address=config.getoption("--pachd-address"),
-        token=os.environ.get("PACHYDERM_TOKEN", ""),
-    )
-    return nullcontext(given_target(given))
-
-
-@pytest.fixture(scope="session")
-def operator(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+@pytest.fixture
+def operator(target: Target, shared: Shared) -> Path:
     """The operator as installed by kustomize; the folder of the kustomization."""
-    folder = tmp_path_factory.mktemp("install")
-    install_operator(target, folder)
-    yield folder
-    uninstall_operator(target, folder)
+    with shared.installing() as done:
+        if not done:
+            install_operator(target, shared.kustomization)
+    return shared.kustomization
+
+
+@pytest.fixture
+def no_operator(target: Target, shared: Shared) -> None:
+    """A cluster without the operator that the other tests share."""
+    shared.taken_away()
+    if found(target):
+        uninstall_operator(target, shared.kustomization)
 
 
 def create_secret(target: Target, namespace: str, name: str, token: str) -> None:
@@ -130,7 +231,7 @@ def create_secret(target: Target, namespace: str, name: str, token: str) -> None
 @pytest.fixture
 def namespace(target: Target) -> Iterator[str]:
     """A namespace for one test, where the restricted Pod Security Standard is enforced."""
-    name = f"s3sync-e2e-{next(numbers)}{target.suffix}"
+    name = target.unique("s3sync-e2e")
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}}
     target.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
     target.kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=30s")
@@ -147,17 +248,22 @@ def s3(target: Target) -> Iterator[Any]:
 
 
 class OwnSyncs(Syncs):
-    """Syncs of one test, which remembers what it applies."""
+    """Syncs of one test, which remembers what it applies and which faults it sets."""
 
-    def __init__(self, target: Target, namespace: str) -> None:
+    def __init__(self, target: Target, shared: Shared, namespace: str) -> None:
         super().__init__(target, namespace, target.endpoint)
-        self.target = target
+        self.target, self._shared = target, shared
         self.buckets: list[str] = []
         self.names_made: list[str] = []
+        self._faults: dict[str, Faults] = {}
+
+    def new_name(self) -> str:
+        """Return a name for a sync and for its repo."""
+        return self.target.unique("sync")
 
     def apply(self, name: str | None = None, **spec: Any) -> str:
         """Apply a sync and return its name, which its repo has too."""
-        name = name or f"sync-{next(numbers)}{self.target.suffix}"
+        name = name or self.new_name()
         if self.target.token:
             spec = {"secretRef": {"name": SECRET}} | spec
         parts = (spec.get("branch", "master"), spec.get("repo", name), spec.get("project", ""))
@@ -165,30 +271,43 @@ class OwnSyncs(Syncs):
         self.names_made.append(name)
         return super().apply(name, **spec)
 
+    def faults(self, repo: str) -> Faults:
+        """Return the faults of a repo, which end with the test; only where the gateway is ours."""
+        assert self.target.control, "only a gateway of our own has faults on demand"
+        return self._faults.setdefault(repo, self._shared.faults_of(self.target.control, repo))
+
+    def clear_faults(self) -> None:
+        """Take the faults that the test has set out of force."""
+        for faults in self._faults.values():
+            faults.clear()
+
+    def remove(self, s3: Any) -> None:
+        """Delete the syncs, then the repos in a Pachyderm that is somebody's."""
+        # A sync that is still there would write its repo again.
+        if self.names_made and self.target.kubectl("get", "crd", DEFINITION, "--ignore-not-found"):
+            self.kubectl("delete", "ps3", *self.names_made, "--ignore-not-found", "--cascade=foreground", timeout=120)
+        if self.target.token:
+            self.kubectl("delete", "secret", SECRET, "--ignore-not-found")
+        for bucket in self.buckets:
+            empty_and_delete(s3, bucket)
+
 
 @pytest.fixture
-def syncs_in(target: Target, s3: Any) -> Iterator[Callable[[str], OwnSyncs]]:
+def syncs_in(target: Target, shared: Shared, s3: Any) -> Iterator[Callable[[str], OwnSyncs]]:
     """Makes the syncs of a namespace; in the end no fault is left, nor a repo in a Pachyderm that is somebody's."""
     made: list[OwnSyncs] = []
 
     def syncs_of(namespace: str) -> OwnSyncs:
         if target.token:
             create_secret(target, namespace, SECRET, target.token)
-        made.append(OwnSyncs(target, namespace))
+        made.append(OwnSyncs(target, shared, namespace))
         return made[-1]
 
     yield syncs_of
-    if target.control:
-        target.control.clear_faults()
-        return
     for each in made:
-        # A sync that is still there would write its repo again.
-        if each.names_made and target.kubectl("get", "crd", DEFINITION, "--ignore-not-found"):
-            each.kubectl("delete", "ps3", *each.names_made, "--ignore-not-found", "--cascade=foreground", timeout=120)
-        if target.token:
-            each.kubectl("delete", "secret", SECRET, "--ignore-not-found")
-        for bucket in each.buckets:
-            empty_and_delete(s3, bucket)
+        each.clear_faults()
+        if not target.control:
+            each.remove(s3)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import contextlib
 import json
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from s3sync_local.errors import KubectlError, LocalClusterError
 from s3sync_local.images import JOB, OPERATOR, STANDIN, build_images
 from s3sync_local.realnode import RealCluster
 from tests.support.s3 import s3_client
+from tests.support.syncs import unique
 
 ROOT = Path(__file__).resolve().parents[2]
 PACHD = ROOT / "tests/e2e/manifests/pachd.yaml"
@@ -86,6 +87,17 @@ class Target:
     control: Control | None = None
     host_folder: Path | None = None
 
+    def unique(self, kind: str) -> str:
+        """Return a name that no other test uses, nor anybody else of the same Pachyderm."""
+        return f"{kind}-{unique()}{self.suffix}"
+
+    def facts(self) -> dict[str, Any]:
+        """Return what another process needs to use the same cluster and Pachyderm, but for the token."""
+        plain = {name: getattr(self, name) for name in PLAIN_FACTS}
+        places = {name: str(value) for name in PLACES if (value := getattr(self, name))}
+        control = {"control": self.control.control} if self.control else {}
+        return plain | places | control | ({"node": str(self.node.state_dir)} if self.node else {})
+
     def s3(self) -> Any:
         """Return a plain S3 client of the gateway."""
         return s3_client(self.endpoint_here, self.token or ANY_KEY)
@@ -93,6 +105,25 @@ class Target:
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = KUBECTL_SECONDS) -> str:
         """Run kubectl and return what it prints."""
         return self.cluster.kubectl(*arguments, stdin=stdin, timeout=timeout)
+
+
+PLAIN_FACTS = ("endpoint", "endpoint_here", "operator_image", "job_image", "overlay", "pachd_address", "suffix")
+PLACES = ("kubeconfig", "host_folder")
+
+
+def attached_target(facts: Mapping[str, Any], token: str = "") -> Target:
+    """Return the target that another process of this run owns."""
+    node = RealCluster.attach(Path(facts["node"])) if "node" in facts else None
+    kubeconfig = Path(facts["kubeconfig"])
+    return Target(
+        cluster=node or GivenCluster(kubeconfig),
+        kubeconfig=kubeconfig,
+        host_folder=Path(facts["host_folder"]) if "host_folder" in facts else None,
+        node=node,
+        control=RemoteControl(facts["control"]) if "control" in facts else None,
+        token=token,
+        **{name: facts[name] for name in PLAIN_FACTS},
+    )
 
 
 @dataclass(frozen=True)
@@ -129,13 +160,14 @@ def given_target(given: Given) -> Target:
 def _require_unused(cluster: Cluster) -> None:
     if not cluster.kubectl("get", "crd", "tfjobs.kubeflow.org", "--ignore-not-found"):
         raise InUseError("the cluster has no tfjobs.kubeflow.org; install Kubeflow's training-operator first")
-    found = cluster.kubectl(
-        "get", f"crd/{DEFINITION}", f"namespace/{OPERATOR_NAMESPACE}", "-o", "name", "--ignore-not-found"
-    )
-    if found:
-        raise InUseError(
-            f"the cluster has {', '.join(found.split())} already; the tests would take away what others use"
-        )
+    if names := found(cluster):
+        raise InUseError(f"the cluster has {', '.join(names)} already; the tests would take away what others use")
+
+
+def found(cluster: Cluster) -> list[str]:
+    """Return what the cluster has of the definition and of the operator's namespace."""
+    wanted = (f"crd/{DEFINITION}", f"namespace/{OPERATOR_NAMESPACE}")
+    return cluster.kubectl("get", *wanted, "-o", "name", "--ignore-not-found").split()
 
 
 @contextlib.contextmanager

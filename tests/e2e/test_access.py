@@ -17,6 +17,9 @@ from tests.e2e.test_seed import BOOKS, stored
 from tests.support.s3 import s3_client
 from tests.support.syncs import conditions
 
+pytestmark = pytest.mark.xdist_group("access")
+"""They share one Pachyderm, which is made once."""
+
 NAMESPACE, TOKEN = "pachyderm-secure", "made-up-token-of-the-tests"
 HOST = f"pachd.{NAMESPACE}"
 

@@ -11,7 +11,7 @@ import pytest
 from s3sync_local.helm import ensure_helm
 from s3sync_local.manifests import CHART
 from tests.e2e.conftest import RESTRICTED, OwnSyncs
-from tests.e2e.target import DEFINITION, OPERATOR_NAMESPACE, Target, uninstall_operator, wait_for_operator
+from tests.e2e.target import DEFINITION, OPERATOR_NAMESPACE, Target, wait_for_operator
 from tests.e2e.test_seed import BOOKS, stored
 
 RELEASE = "s3sync-operator"
@@ -51,9 +51,8 @@ class Helm:
 
 
 @pytest.fixture
-def helm(target: Target, operator: Path, tmp_path: Path) -> Iterator[Helm]:
+def helm(target: Target, no_operator: None, tmp_path: Path) -> Iterator[Helm]:
     """Helm, where nothing is installed yet."""
-    uninstall_operator(target, operator)
     namespace = {
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -65,6 +64,7 @@ def helm(target: Target, operator: Path, tmp_path: Path) -> Iterator[Helm]:
     target.kubectl("delete", "crd", DEFINITION, "--ignore-not-found", timeout=60)
 
 
+@pytest.mark.alone
 def test_the_chart_installs_upgrades_and_leaves_definition_and_syncs(
     helm: Helm, target: Target, namespace: str, syncs_in: Callable[[str], OwnSyncs], s3: Any
 ) -> None:

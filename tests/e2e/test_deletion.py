@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.conftest import OwnSyncs
 from tests.e2e.target import Target
 from tests.e2e.test_seed import BOOKS, stored
-from tests.support.syncs import conditions, numbers
+from tests.support.syncs import conditions
 
 
 def buckets(s3: Any, repo: str) -> set[str]:
@@ -21,7 +21,7 @@ def test_a_repo_or_a_branch_goes_with_the_sync_that_made_it_and_what_was_there_b
 ) -> None:
     if not target.pachd_address:
         pytest.skip("no PACHD_ADDRESS was given")
-    shared = f"shared-{next(numbers)}{target.suffix}"
+    shared = target.unique("shared")
     s3.create_bucket(Bucket=f"theirs.{shared}")
     syncs.buckets.append(f"theirs.{shared}")
     plain: dict[str, Any] = {"pachdAddress": target.pachd_address, "client": "pfs", "verify": "Checksum"}

@@ -13,15 +13,15 @@ from tests.e2e.test_seed import BOOKS, stored
 
 
 @pytest.fixture
-def namespaced(target: Target, operator: Path, tmp_path: Path) -> Iterator[Path]:
+def namespaced(target: Target, no_operator: None, tmp_path: Path) -> Iterator[Path]:
     """The overlay `namespaced` in place of the operator for the whole cluster."""
-    uninstall_operator(target, operator)
     folder = tmp_path / "namespaced"
     install_operator(target, folder, overlay="namespaced")
     yield folder
     uninstall_operator(target, folder)
 
 
+@pytest.mark.alone
 def test_a_sync_in_the_operators_namespace_ends_verified_without_cluster_roles(
     target: Target, namespaced: Path, syncs_in: Callable[[str], OwnSyncs], s3: Any
 ) -> None:

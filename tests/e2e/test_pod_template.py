@@ -80,6 +80,7 @@ def template() -> dict[str, Any]:
     }
 
 
+@pytest.mark.alone
 @pytest.mark.fields(
     "spec.podTemplate.labels",
     "spec.podTemplate.annotations",
@@ -149,8 +150,7 @@ def test_all_that_a_pod_template_asks_for_is_seen_on_the_pod_and_from_inside_it(
     assert spec["topologySpreadConstraints"] == wanted["topologySpreadConstraints"]
     assert wanted["tolerations"][0] in spec["tolerations"]
     assert UPLOAD_SECONDS > 1, "the pod is slow enough to be looked at"
-    if target.control:
-        target.control.clear_faults()
+    syncs.clear_faults()
     assert syncs.wait_ready(name)["counts"]["verified"] == len(stored(s3, f"master.{name}")) == 2
 
 

@@ -77,12 +77,12 @@ def wait_for_no_pods(syncs: OwnSyncs) -> None:
 
 @pytest.mark.fields("spec.runPolicy.activeDeadlineSeconds", "spec.runPolicy.backoffLimit", "spec.concurrencyPolicy")
 def test_a_run_ends_at_its_deadline_and_a_new_one_replaces_the_one_under_way(syncs: OwnSyncs) -> None:
-    control = syncs.target.control
-    if not control:
+    if not syncs.target.control:
         pytest.skip("only a gateway of our own can be made slow")
-    control.set_faults([{"action": "latency", "method": "PUT", "key": ".+", "seconds": OUT_OF_REACH}])
+    name = syncs.new_name()
+    syncs.faults(name).set(action="latency", method="PUT", key=".+", seconds=OUT_OF_REACH)
     policy = {"activeDeadlineSeconds": DEADLINE, "backoffLimit": 0}
-    name = syncs.apply(runPolicy=policy, concurrencyPolicy="Replace")
+    syncs.apply(name, runPolicy=policy, concurrencyPolicy="Replace")
     status = syncs.wait_stalled(name)
     assert (conditions(status)["Stalled"]["reason"], status["attempt"]) == ("DeadlineExceeded", 1)
 
@@ -91,7 +91,7 @@ def test_a_run_ends_at_its_deadline_and_a_new_one_replaces_the_one_under_way(syn
     first = syncs.wait_for(name, lambda status: status["phase"] == "Running", "running anew")["tfJobName"]
     request(syncs, name, "instead")
     status = syncs.wait_for(name, lambda status: status.get("trigger") == "Request", "at the request")
-    control.clear_faults()
+    syncs.clear_faults()
     status = syncs.wait_ready(name)
     assert runs(status) == [("Request", "Succeeded"), ("Spec", "Replaced"), ("Spec", "Failed")]
     assert f"/{first}" not in syncs.kubectl("get", "tfjobs", "-o", "name")

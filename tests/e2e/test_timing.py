@@ -1,6 +1,7 @@
 """The time from `kubectl apply` to Ready, split by step: shown in the end, judged by who reads it."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -9,8 +10,9 @@ from tests.e2e.conftest import TIMELINE, OwnSyncs
 from tests.e2e.target import Target
 
 
+@pytest.mark.alone
 def test_every_step_from_apply_to_ready_is_accounted_for(
-    syncs: OwnSyncs, target: Target, request: pytest.FixtureRequest
+    syncs: OwnSyncs, target: Target, record_property: Callable[[str, object], None]
 ) -> None:
     if not target.node:
         pytest.skip("the audit log is had from a cluster of our own only")
@@ -24,4 +26,4 @@ def test_every_step_from_apply_to_ready_is_accounted_for(
 
     assert sum(parts.values()) == pytest.approx(at.ready - at.applied)
     assert min(parts.values()) > -0.05, f"a step that ends before it begins: {parts}"
-    request.config.stash[TIMELINE] = timeline.table(parts)
+    record_property(TIMELINE, timeline.table(parts))

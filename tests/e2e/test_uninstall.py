@@ -10,6 +10,7 @@ import yaml
 from s3sync_local.errors import KubectlError
 from s3sync_local.manifests import render
 from tests.e2e.conftest import OwnSyncs
+from tests.e2e.sharing import Shared
 from tests.e2e.target import DEFINITION, OPERATOR_NAMESPACE, Target, install_operator, uninstall_operator
 from tests.e2e.test_seed import BOOKS, stored
 
@@ -33,13 +34,15 @@ def cluster_scoped(target: Target) -> set[str]:
     return {name for name in listed if ("s3sync" in name and "s3sync-e2e" not in name) or "pachydermsync" in name}
 
 
+@pytest.mark.alone
 def test_without_the_operator_syncs_and_data_stay_and_nothing_else(
-    syncs: OwnSyncs, target: Target, operator: Path, s3: Any
+    syncs: OwnSyncs, target: Target, operator: Path, shared: Shared, s3: Any
 ) -> None:
     name = syncs.apply()
     before = syncs.wait_ready(name)
     rendered = [item for item in yaml.safe_load_all(render(operator)) if item["kind"] != "CustomResourceDefinition"]
 
+    shared.taken_away()
     target.kubectl("delete", "-f", "-", "--wait=true", stdin=yaml.safe_dump_all(rendered), timeout=180)
 
     assert cluster_scoped(target) == {f"customresourcedefinition.apiextensions.k8s.io/{DEFINITION}"}

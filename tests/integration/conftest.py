@@ -11,13 +11,14 @@ from pachyderm_standin.process import StandinProcess
 from s3sync_local.cluster import LocalCluster
 from s3sync_operator.pachd import GrpcPachd
 from s3sync_operator.pachyderm import S3Gateway
+from tests.support.api import create_namespaces, delete_namespaces
 from tests.support.cluster import JOB_IMAGE
-from tests.support.operator_process import OperatorProcess
+from tests.support.operator_process import OperatorProcess, SharedOperator
 from tests.support.pachd import Pachd
-from tests.support.standin import s3, standin
-from tests.support.syncs import Syncs, conditions, numbers
+from tests.support.standin import own_standin, s3, session_standin, standin
+from tests.support.syncs import Syncs, conditions, unique
 
-__all__ = ["Syncs", "conditions", "s3", "standin"]
+__all__ = ["Syncs", "conditions", "own_standin", "s3", "session_standin", "standin"]
 
 # Waits are shortened so that what takes minutes in production is seen in seconds.
 QUICK: dict[str, Any] = {
@@ -45,12 +46,17 @@ def hold(standin: StandinProcess) -> None:
 
 
 @pytest.fixture
-def namespace(installed: LocalCluster) -> Iterator[str]:
-    """A namespace for one test."""
-    name = f"test-{next(numbers)}"
-    installed.create_namespace(name)
+def namespace(installed: LocalCluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace for one test; where the test asks for the shared `operator`, that serves it."""
+    if "operator" in request.fixturenames:
+        shared: SharedOperator = request.getfixturevalue("shared_operator")
+        with shared.lend_namespace() as name:
+            yield name
+        return
+    name = f"test-{unique()}"
+    create_namespaces(installed.kubeconfig, [name])
     yield name
-    installed.kubectl("delete", "namespace", name, "--wait=false")
+    delete_namespaces(installed.kubeconfig, [name])
 
 
 @pytest.fixture
@@ -81,13 +87,26 @@ def syncs(installed: LocalCluster, namespace: str, standin: StandinProcess) -> S
     return Syncs(installed, namespace, standin.endpoint)
 
 
+@pytest.fixture(scope="session")
+def shared_operator(installed: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedOperator]:
+    """The operator that serves the tests which leave it alone."""
+    with SharedOperator(installed, tmp_path_factory.mktemp("operator"), **QUICK) as shared:
+        yield shared
+
+
 @pytest.fixture
-def operator(installed: LocalCluster, namespace: str, tmp_path: Path) -> Iterator[OperatorProcess]:
-    """The operator, serving the test's namespace."""
+def operator(shared_operator: SharedOperator, namespace: str) -> OperatorProcess:
+    """An operator that serves the test's namespace, and those of other tests; it is not to be stopped."""
+    assert namespace in shared_operator.namespaces
+    return shared_operator.process
+
+
+@pytest.fixture
+def own_operator(installed: LocalCluster, namespace: str, tmp_path: Path) -> Iterator[OperatorProcess]:
+    """An operator of the test's own, which serves the test's namespace alone."""
     with OperatorProcess(installed, tmp_path / "operator.log", namespaces=namespace, **QUICK) as process:
         yield process
-        text = process.log.read_text()
-    assert "Traceback" not in text, text
+    process.assert_no_traceback()
 
 
 @pytest.fixture

@@ -6,32 +6,20 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
+from pachyderm_standin.process import StandinProcess
 from s3sync_local.cluster import LocalCluster
 from s3sync_operator.api import ANNOTATION_RUN_REQUESTED
 from tests.integration.conftest import Syncs, conditions, plant
+from tests.support.command_line import Ran, completed, s3sync
 from tests.support.operator_process import OperatorProcess
 
 PROGRAMS = Path(sys.executable).parent
 SECONDS = 120
-
-
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    output: str
-    errors: str
-
-    @property
-    def one_line(self) -> str:
-        """What a command that ends badly says: one line, and nothing of Python's."""
-        assert "Traceback" not in self.errors
-        (line,) = self.errors.splitlines()
-        return line
+pytestmark = pytest.mark.timeout(SECONDS)
 
 
 @dataclass(frozen=True)
@@ -41,16 +29,27 @@ class Cli:
     kubeconfig: Path
     path: str
 
-    def __call__(self, *arguments: str, program: str = "s3sync", **environment: str) -> Ran:
+    def __call__(self, *arguments: str) -> Ran:
+        """Run a command in this process."""
+        where = () if "--kubeconfig" in arguments else ("--kubeconfig", str(self.kubeconfig))
+        return s3sync(*arguments, *where)
+
+    def process(self, program: str | Path, *arguments: str) -> Ran:
+        """Run a program, which is told of the kubeconfig by its environment."""
         ran = subprocess.run(
-            [PROGRAMS / program if program == "s3sync" else program, *arguments],
-            env={"PATH": self.path, "HOME": "/nonexistent", "KUBECONFIG": str(self.kubeconfig), **environment},
+            [program, *arguments],
+            env={"PATH": self.path, "HOME": "/nonexistent", "KUBECONFIG": str(self.kubeconfig)},
             capture_output=True,
             text=True,
             timeout=SECONDS,
             check=False,
         )
         return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+    @property
+    def nowhere(self) -> str:
+        """A namespace without syncs."""
+        return str(yaml.safe_load(self.kubeconfig.read_text())["contexts"][1]["context"]["namespace"])
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def cli(syncs: Syncs, installed: LocalCluster, tmp_path: Path) -> Cli:
     context = dict(raw["contexts"][0]["context"])
     raw["contexts"] = [
         {"name": "here", "context": context | {"namespace": syncs.namespace}},
-        {"name": "nowhere", "context": context | {"namespace": "default"}},
+        {"name": "nowhere", "context": context | {"namespace": f"{syncs.namespace}-of-nobody"}},
     ]
     raw["current-context"] = "here"
     path = tmp_path / "kubeconfig"
@@ -124,7 +123,7 @@ def test_a_cluster_that_does_not_answer_is_one_line_and_exit_code_3(cli: Cli, tm
     (tmp_path / "away").write_text(yaml.safe_dump(raw))
     ran = cli("status", "--kubeconfig", str(tmp_path / "away"))
     assert (ran.code, ran.one_line.startswith("s3sync: the API server cannot be reached: ")) == (3, True)
-    ran = cli("status", KUBECONFIG=str(tmp_path / "absent"))
+    ran = cli("status", "--kubeconfig", str(tmp_path / "absent"))
     assert (ran.code, "there is no kubeconfig" in ran.one_line) == (3, True)
     ran = cli("status", "--context", "absent")
     assert (ran.code, "absent" in ran.one_line) == (3, True)
@@ -209,7 +208,7 @@ def test_the_log_is_that_of_the_run_with_each_line_once(cli: Cli, syncs: Syncs, 
 
 
 def test_a_log_is_followed_from_before_the_pod_to_the_end_of_the_run(
-    cli: Cli, syncs: Syncs, operator: OperatorProcess, standin: Any
+    cli: Cli, syncs: Syncs, operator: OperatorProcess, standin: StandinProcess
 ) -> None:
     name = syncs.apply()
     ran = cli("logs", name, "-f")
@@ -219,7 +218,7 @@ def test_a_log_is_followed_from_before_the_pod_to_the_end_of_the_run(
 
 
 def test_all_workers_are_told_apart_by_their_pods_names(
-    cli: Cli, syncs: Syncs, operator: OperatorProcess, standin: Any
+    cli: Cli, syncs: Syncs, operator: OperatorProcess, standin: StandinProcess
 ) -> None:
     name = syncs.apply(workers=2, pachdAddress=standin.pachd_address)
     status = syncs.wait_ready(name)
@@ -229,7 +228,7 @@ def test_all_workers_are_told_apart_by_their_pods_names(
 
 
 def test_a_sync_without_kubeflow_is_followed_and_retried_as_one_with_it(
-    cli: Cli, syncs: Syncs, operator: OperatorProcess, standin: Any
+    cli: Cli, syncs: Syncs, operator: OperatorProcess, standin: StandinProcess
 ) -> None:
     name = syncs.apply(runner="Job", workers=2, pachdAddress=standin.pachd_address)
     followed = cli("logs", name, "-f", "--all-workers")
@@ -253,41 +252,48 @@ def test_a_run_that_had_no_job_has_no_log(cli: Cli, syncs: Syncs, operator: Oper
     assert (ran.code, "its last run had no job" in ran.one_line) == (3, True)
 
 
+def test_the_program_ends_with_the_code_of_the_command_and_one_line(cli: Cli, tmp_path: Path) -> None:
+    ran = Cli(tmp_path / "absent", cli.path).process(PROGRAMS / "s3sync", "status")
+    assert (ran.code, ran.output) == (3, "")
+    assert "there is no kubeconfig" in ran.one_line
+
+
 def test_kubectl_finds_the_plugin_and_completes_its_arguments(cli: Cli, syncs: Syncs) -> None:
     name = syncs.apply()
-    assert f"{name} (namespace {syncs.namespace})" in cli("s3sync", "status", name, program="kubectl").output
-    assert "kubectl-s3sync" in cli("plugin", "list", program="kubectl").output
-    completed = cli("__complete", "s3sync", "status", "", program="kubectl").output.splitlines()
+    assert f"{name} (namespace {syncs.namespace})" in cli.process("kubectl", "s3sync", "status", name).output
+    assert "kubectl-s3sync" in cli.process("kubectl", "plugin", "list").output
+    completed = cli.process("kubectl", "__complete", "s3sync", "status", "").output.splitlines()
     assert (completed[0].split("\t")[0], completed[-1]) == (name, ":4")
-    assert cli("__complete", "s3sync", "va", program="kubectl").output.startswith("validate\t")
 
 
 COMPLETING = """
 source <(s3sync completion bash)
 complete -p s3sync >/dev/null || exit 9
-COMP_WORDS=({words}) COMP_CWORD={index} COMPREPLY=()
-_s3sync_completion s3sync 2>/dev/null
-printf '%s\\n' "${{COMPREPLY[@]}}"
+press_tab() {
+    COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+    _s3sync_completion s3sync 2>/dev/null
+    echo "${COMPREPLY[@]}"
+}
+press_tab s3sync re
+press_tab s3sync status ''
+KUBECONFIG=/nonexistent press_tab s3sync status ''
 """
 
 
-def completed(cli: Cli, *words: str) -> list[str]:
-    """Return what a real bash completes after these words, the last of which is half typed."""
-    quoted = " ".join(f"'{word}'" for word in words)
-    script = COMPLETING.format(words=quoted, index=len(words) - 1)
-    ran = cli("--norc", "--noprofile", "-c", script, program="bash")
-    assert ran.code == 0, ran.errors
-    return ran.output.split()
-
-
-def test_bash_completes_commands_flags_and_the_names_of_syncs(cli: Cli, syncs: Syncs) -> None:
+def test_a_real_bash_completes_commands_and_the_names_of_syncs(cli: Cli, syncs: Syncs) -> None:
     names = sorted(syncs.apply() for _ in range(2))
-    assert completed(cli, "s3sync", "re") == ["retry", "resume", "render"]
-    assert completed(cli, "s3sync", "logs", "--fo") == ["--follow"]
-    assert completed(cli, "s3sync", "status", "") == names
-    assert completed(cli, "s3sync", "status", "-n", "default", "") == []
+    ran = cli.process("bash", "--norc", "--noprofile", "-c", COMPLETING)
+    assert ran.code == 0, ran.errors
+    assert ran.output.splitlines() == ["retry resume render", " ".join(names), ""]
 
 
-def test_bash_completes_nothing_where_no_cluster_answers(cli: Cli, tmp_path: Path) -> None:
-    gone = Cli(tmp_path / "absent", cli.path)
-    assert completed(gone, "s3sync", "status", "") == []
+def test_flags_and_names_are_completed_and_nothing_where_no_cluster_answers(
+    cli: Cli, syncs: Syncs, tmp_path: Path
+) -> None:
+    names = sorted(syncs.apply() for _ in range(2))
+    here = ("--kubeconfig", str(cli.kubeconfig))
+    assert completed("s3sync", "logs", "--fo") == ["--follow"]
+    assert completed("s3sync", "status", *here, "") == names
+    assert completed("s3sync", "status", *here, names[0][:-1]) == [name for name in names if name[:-1] == names[0][:-1]]
+    assert completed("s3sync", "status", *here, "-n", cli.nowhere, "") == []
+    assert completed("s3sync", "status", "--kubeconfig", str(tmp_path / "absent"), "") == []

@@ -4,8 +4,7 @@ Kubernetes is one in memory in the first part and a real API server in the secon
 """
 
 import itertools
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +23,18 @@ from tests.support.mortal import Killed, Mortal, MortalMetrics
 from tests.support.objects import sync_object
 from tests.support.operator_process import OperatorProcess
 from tests.support.pachd import Pachd
-from tests.support.syncs import WAIT_SECONDS
+from tests.support.syncs import unique
 
 KEY = ("kubeflow", "books")
 SETTINGS = Settings(gateway_timeout=5, deletion_deadline=600)
 LOOKS, MOST_CALLS = 40, 80
-numbers = itertools.count()
 
 
 class Place:
     """A sync into a repo of its own, and the words for what becomes of both."""
 
     def __init__(self, standin: StandinProcess, pachd: Pachd, folder: Path, **spec: Any) -> None:
-        self.repo = f"repo-{next(numbers)}"
+        self.repo = f"repo-{unique()}"
         self.pachd = pachd
         plant(folder, "tree", {"a.txt": b"a"})
         spec = {"inputPath": "tree", "client": "pfs", "deletionPolicy": "DeleteRepo"} | spec
@@ -208,19 +206,8 @@ async def test_killed_at_any_call_a_deletion_is_gone_on_with(
 # On a real API server.
 
 
-def gone(syncs: Syncs, name: str) -> Callable[[], bool]:
-    return lambda: not syncs.kubectl("get", "ps3", name, "--ignore-not-found")
-
-
-def wait_until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-
-
-def repos(pachd: Pachd) -> list[str]:
-    return [info.repo.name for info in pachd.api.list_repo()]
+def repos(pachd: Pachd, name: str) -> list[str]:
+    return [info.repo.name for info in pachd.api.list_repo() if info.repo.name == name]
 
 
 @pytest.fixture
@@ -238,8 +225,8 @@ def test_a_sync_deleted_while_it_runs_takes_its_repo_with_it(
     syncs.wait_phase(name, "Running")
     assert syncs.get(name)["metadata"]["finalizers"] == [FINALIZER]
     syncs.kubectl("delete", "ps3", name, "--wait=false")
-    wait_until(gone(syncs, name), "the sync goes")
-    assert repos(pachd) == []
+    syncs.wait_gone(name)
+    assert repos(pachd, name) == []
     assert syncs.kubectl("get", "tfjobs", "-o", "name") == ""
     assert "RepoDeleted" in syncs.events(name)
 
@@ -261,8 +248,8 @@ def test_a_sync_deleted_while_pachyderm_is_down_waits_says_so_and_goes_once_it_i
     status = syncs.wait_reason(name, "PachdUnreachable")
     assert {item["type"]: item["status"] for item in status["conditions"]} == {"Ready": "False", "Reconciling": "True"}
     standin.begin_outage(0)
-    wait_until(gone(syncs, name), "the sync goes")
-    assert repos(pachd) == [name]
+    syncs.wait_gone(name)
+    assert repos(pachd, name) == [name]
     assert list(pachd.api.list_branch(repo=pachd.branch(name).repo)) == []
     assert "BranchDeleted" in syncs.events(name)
 
@@ -275,9 +262,9 @@ def test_where_pachyderm_is_gone_for_good_the_annotation_lets_the_sync_go(
     syncs.kubectl("delete", "ps3", name, "--wait=false")
     syncs.wait_reason(name, "PachdUnreachable")
     syncs.kubectl("annotate", "ps3", name, "sync.pachyderm.io/skip-cleanup=true")
-    wait_until(gone(syncs, name), "the sync goes")
+    syncs.wait_gone(name)
     standin.begin_outage(0)
-    assert repos(pachd) == [name]
+    assert repos(pachd, name) == [name]
     assert "CleanupSkipped" in syncs.events(name)
 
 
@@ -289,7 +276,7 @@ def test_past_the_deadline_a_sync_goes_with_a_warning_of_what_is_left(
         name = synced(syncs, standin, trees, "DeleteRepo")
         standin.begin_outage(300)
         syncs.kubectl("delete", "ps3", name, "--wait=false")
-        wait_until(gone(syncs, name), "the sync goes")
+        syncs.wait_gone(name)
         standin.begin_outage(0)
         assert "CleanupAbandoned" in syncs.events(name)
 
@@ -301,8 +288,8 @@ def test_a_sync_deleted_while_the_operator_is_away_is_held_and_cleaned_up_after_
         name = synced(syncs, standin, trees, "DeleteRepo")
         slow_operator.kill()
         syncs.kubectl("delete", "ps3", name, "--wait=false")
-        assert not gone(syncs, name)()
-        assert repos(pachd) == [name]
+        assert not syncs.api.is_gone(name)
+        assert repos(pachd, name) == [name]
         slow_operator.start()
-        wait_until(gone(syncs, name), "the sync goes")
-        assert repos(pachd) == []
+        syncs.wait_gone(name)
+        assert repos(pachd, name) == []

@@ -10,8 +10,10 @@ import yaml
 
 from s3sync_local.cluster import LocalCluster
 from s3sync_local.manifests import CHART
-from tests.support.deploy import OPERATOR, SYSTEM, Call, Helm, HelmError, allowed
+from tests.support.deploy import BARE_CLUSTER, OPERATOR, SYSTEM, Call, Helm, HelmError, allowed
 from tests.support.objects import sync_object
+
+pytestmark = pytest.mark.xdist_group(BARE_CLUSTER)
 
 SYNC = "pachydermsyncs.sync.pachyderm.io"
 RELEASE = ("--namespace", SYSTEM)

@@ -14,11 +14,12 @@ from s3sync_operator.api import parse_sync
 from s3sync_operator.desired import Found, Run
 from s3sync_operator.rendering import job_object
 from s3sync_operator.settings import Settings
-from tests.support.deploy import OPERATOR, OVERLAYS, SYSTEM, Helm, only, overlay
+from tests.support.deploy import BARE_CLUSTER, OPERATOR, OURS, OVERLAYS, SYSTEM, Helm, only, overlay
 from tests.support.objects import sync_object
 
+pytestmark = pytest.mark.xdist_group(BARE_CLUSTER)
+
 SYNC = "pachydermsyncs.sync.pachyderm.io"
-OURS = "app.kubernetes.io/part-of=pachyderm-s3-sync"
 JOBS = "jobs"
 INSTALLS = [f"overlays/{name}" for name in OVERLAYS]
 

@@ -8,8 +8,10 @@ import yaml
 
 from s3sync_local.cluster import LocalCluster
 from s3sync_local.errors import KubectlError
-from tests.support.deploy import OPERATOR, SYSTEM, Call, allowed, overlay, overlay_in
+from tests.support.deploy import BARE_CLUSTER, OPERATOR, SYSTEM, Call, allowed, overlay, overlay_in
 from tests.support.objects import sync_object
+
+pytestmark = pytest.mark.xdist_group(BARE_CLUSTER)
 
 CLUSTERWIDE = f"system:serviceaccount:{SYSTEM}:{OPERATOR}"
 NAMESPACED = f"system:serviceaccount:s3sync-own:{OPERATOR}"

@@ -8,6 +8,7 @@ in namespaces of their own, each the `kubeflow` of its story. UPDATE_GOLDEN=1 wr
 import itertools
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -21,19 +22,24 @@ import yaml
 
 from pachyderm_standin.process import StandinProcess
 from s3sync_local.cluster import LocalCluster
-from s3sync_operator.api import KIND
+from s3sync_operator.api import KIND, PLURAL, SHORT_NAME
 from tests.integration.conftest import QUICK
 from tests.support.certificates import Certificates
+from tests.support.changes import Changes
 from tests.support.cluster import TREES_IMAGE
-from tests.support.documents import ROOT, Block, Seen, blocks, commands, read_page, seen, settled, shows
+from tests.support.command_line import s3sync
+from tests.support.documents import PAGES, ROOT, Block, Seen, blocks, commands, read_page, seen, settled, shows
 from tests.support.operator_process import OperatorProcess
+from tests.support.syncs import unique
 
 UPDATE = os.environ.get("UPDATE_GOLDEN") == "1"
 SPEC = ROOT / "docs/spec.md"
 TASKS = (*sorted((ROOT / "docs/tasks").glob("*.md")), ROOT / "docs/troubleshooting.md")
 NAMESPACE, TOKEN = "kubeflow", "a-token-that-is-known"
-SEEN_SECONDS, COMMAND_SECONDS, QUIET_SECONDS, PAUSE_SECONDS = 120, 90, 4, 0.7
-READS = re.compile(r"(kubectl (get|describe|logs)|s3sync (status|logs)) ")
+SEEN_SECONDS, COMMAND_SECONDS, QUIET_SECONDS = 120, 90, 4
+READS = re.compile(r"kubectl (?:get|describe|logs) ([\w,]+)|s3sync (?:status|logs) ")
+"""Commands that only read, and what of."""
+
 BY_DEFINITION = {
     # What belongs to programs that no test cluster runs: the kinds that the documents use, by their API version.
     "argoproj.io/v1alpha1": {"Application"},
@@ -61,24 +67,36 @@ def _whole(part: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def space(installed: LocalCluster) -> Iterator[str]:
     """A namespace in which nothing is left."""
-    installed.create_namespace("docs-dry-run")
-    yield "docs-dry-run"
-    installed.kubectl("delete", "namespace", "docs-dry-run", "--wait=false")
+    name = f"docs-dry-run-{unique()}"
+    installed.create_namespace(name)
+    yield name
+    installed.kubectl("delete", "namespace", name, "--wait=false")
 
 
-@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
-def test_an_object_is_one_that_the_api_server_takes(installed: LocalCluster, space: str, block: Block) -> None:
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks("yaml", of=(page,))], ids=lambda page: page.name)
+def test_the_objects_of_a_page_are_such_that_the_api_server_takes_them(
+    installed: LocalCluster, space: str, tmp_path: Path, page: Path
+) -> None:
+    for block in blocks("yaml", of=(page,)):
+        for number, item in enumerate(objects_for_dry_run(block)):
+            if "namespace" in item["metadata"] or item["kind"] == KIND:
+                item["metadata"]["namespace"] = space
+            # A refusal names the file, and by that the line of the page.
+            (tmp_path / f"line-{block.line}-{number}.yaml").write_text(yaml.safe_dump(item))
+    if any(tmp_path.iterdir()):
+        installed.kubectl("apply", "--dry-run=server", "-f", str(tmp_path))
+
+
+def objects_for_dry_run(block: Block) -> Iterator[dict[str, Any]]:
+    """Yield what the API server knows; of what it does not, the kind must be one of those that we know."""
     for item in documents(block):
+        # A part of something else, such as Helm's values or the data of a ConfigMap, need only be YAML.
         if "apiVersion" not in item:
-            # A part of something else, such as Helm's values or the data of a ConfigMap, need only be YAML.
             continue
         known = BY_DEFINITION.get(item["apiVersion"])
-        if known is not None:
-            assert item["kind"] in known
-            continue
-        if "namespace" in item["metadata"] or item["kind"] == KIND:
-            item["metadata"]["namespace"] = space
-        installed.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(item))
+        assert known is None or item["kind"] in known, block
+        if known is None:
+            yield item
 
 
 # --- Stories. --------------------------------------------------------------------------------------------------------
@@ -132,22 +150,29 @@ class Story:
         return self.played(yaml.safe_dump_all(found))
 
 
-def stories() -> list[Story]:
+def stories() -> dict[str, list[Story]]:
+    """Return the stories by the groups that one process of a session plays, with an operator for each group."""
     numbers = itertools.count(1)
     sections: dict[str, list[Block]] = {}
     for block in read_page(SPEC).blocks:
         sections.setdefault(block.heading, []).append(block)
-    found = list(sections.items())
-    found += [(path.stem, read_page(path).blocks) for path in TASKS]
-    return [
-        Story(name, parts, f"docs-{next(numbers)}")
-        for name, parts in found
-        if any(block.kind in ("console", "sh") for block in parts)
-    ]
+    found = {"spec": sections, "tasks": {path.stem: read_page(path).blocks for path in TASKS}}
+    return {
+        group: [
+            Story(name, parts, f"docs-{next(numbers)}")
+            for name, parts in named.items()
+            if any(block.kind in ("console", "sh") for block in parts)
+        ]
+        for group, named in found.items()
+    }
 
 
 STORIES = stories()
-OF_SPEC = {block.heading for block in read_page(SPEC).blocks}
+PLAYED = [
+    pytest.param(group, story, id=str(story), marks=pytest.mark.xdist_group(f"docs-{group}"))
+    for group, found in STORIES.items()
+    for story in found
+]
 
 
 ENDPOINT, PACHD = "http://pachd.pachyderm:30600", "grpc://pachd.pachyderm:30650"
@@ -183,19 +208,19 @@ def plant_trees(trees: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
     shelf = trees / "shelf/Moby Dick/Chapter 1 Loomings.txt"
-    shelf.parent.mkdir(parents=True)
+    shelf.parent.mkdir(parents=True, exist_ok=True)
     shelf.write_bytes((trees / "library/Moby Dick/Chapter 1 Loomings.txt").read_bytes())
-    (trees / "odd").mkdir()
+    (trees / "odd").mkdir(exist_ok=True)
     (trees / "odd/letter.txt").write_text("Dear reader,")
     (trees / "odd/what?.txt").write_text("Pachyderm refuses the name.")
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+def served(session_standin: StandinProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """The stand-ins of all stories."""
     made = Certificates(tmp_path_factory.mktemp("certificates"))
-    with StandinProcess() as process, StandinProcess(tokens=[TOKEN], tls=(made.certificate, made.key)) as guarded:
-        yield Servers(process, guarded, made.authority)
+    with StandinProcess(tokens=[TOKEN], tls=(made.certificate, made.key)) as guarded:
+        yield Servers(session_standin, guarded, made.authority)
 
 
 @pytest.fixture(scope="module")
@@ -206,10 +231,10 @@ def playing(
     tmp_path_factory: pytest.TempPathFactory,
     request: pytest.FixtureRequest,
 ) -> Iterator[LocalCluster]:
-    """The operator at work in the stories' namespaces; the examples of the spec's page are applied at once."""
+    """The operator at work in the namespaces of a group's stories; the examples of the spec's page are applied at
+    once."""
     plant_trees(trees)
-    wanted = {str(item.callspec.params.get("story")) for item in request.session.items if hasattr(item, "callspec")}
-    chosen = [story for story in STORIES if str(story) in wanted]
+    chosen = chosen_of(request.param, request.session)
     for story in chosen:
         story.folder = tmp_path_factory.mktemp(story.namespace)
         story.meanings = served.meanings
@@ -217,10 +242,6 @@ def playing(
         (story.folder / "deploy").symlink_to(ROOT / "deploy")
     spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": story.namespace}} for story in chosen]
     installed.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(spaces))
-    # As an installation of Argo CD has it.
-    argocd = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm", "namespace": "argocd"}}
-    installed.create_namespace("argocd")
-    installed.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(argocd))
     settings = QUICK | {
         "job_image": TREES_IMAGE,
         "default_endpoint": served.open.endpoint,
@@ -229,9 +250,9 @@ def playing(
     }
     log = tmp_path_factory.mktemp("docs-operator") / "log"
     with OperatorProcess(installed, log, **settings):
-        for story in chosen:
-            if story.name in OF_SPEC:
-                play_yaml(installed, story)
+        if request.param == "spec":
+            manifests = [story.manifest(block) for story in chosen for block in story.blocks if block.kind == "yaml"]
+            installed.kubectl("apply", "-f", "-", stdin="\n---\n".join(manifests))
         yield installed
         # A sync that is cleaned up after goes only while an operator is there.
         for story in chosen:
@@ -240,25 +261,34 @@ def playing(
     installed.kubectl("delete", "namespaces", "--wait=false", *(story.namespace for story in chosen))
 
 
-def play_yaml(cluster: LocalCluster, story: Story) -> None:
-    manifests = [story.manifest(block) for block in story.blocks if block.kind == "yaml"]
-    cluster.kubectl("apply", "-f", "-", stdin="\n---\n".join(manifests))
+def chosen_of(group: str, session: pytest.Session) -> list[Story]:
+    """Return the stories of a group that are to be played."""
+    wanted = {str(item.callspec.params.get("story")) for item in session.items if hasattr(item, "callspec")}
+    return [story for story in STORIES[group] if str(story) in wanted]
 
 
-@pytest.mark.parametrize("story", STORIES, ids=str)
+@pytest.mark.parametrize(("playing", "story"), PLAYED, indirect=["playing"])
 def test_what_a_document_says_is_seen_is_seen(playing: LocalCluster, story: Story) -> None:
+    if story.name == "argocd":
+        as_argocd_is_installed(playing)
     if not any(item.get("kind") == KIND for block in story.blocks if block.kind == "yaml" for item in documents(block)):
         # A page that applies nothing speaks of the spec's example.
         keep_or_apply(playing, story, read_page(SPEC).blocks[0])
         playing.kubectl("wait", "--for=condition=Ready", "ps3", "--all", "-n", story.namespace, "--timeout=60s")
     for block in story.blocks:
-        if block.kind == "yaml" and story.name not in OF_SPEC:
+        if block.kind == "yaml" and story not in STORIES["spec"]:
             keep_or_apply(playing, story, block)
         if block.kind == "sh":
             for line in commands(block):
                 assert run(playing, story, line).ok, line
         if block.kind == "console":
             play(playing, story, block)
+
+
+def as_argocd_is_installed(cluster: LocalCluster) -> None:
+    argocd = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm", "namespace": "argocd"}}
+    cluster.create_namespace("argocd")
+    cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(argocd))
 
 
 def keep_or_apply(cluster: LocalCluster, story: Story, block: Block) -> None:
@@ -279,7 +309,14 @@ class Ran:
 
 
 def run(cluster: LocalCluster, story: Story, line: str) -> Ran:
-    """Run a command line of the documents."""
+    """Run a command line of the documents; s3sync by itself runs in this process."""
+    text = story.played(line)
+    if text.startswith("s3sync "):
+        words = shlex.split(text)[1:]
+        # Those that work in a cluster name a namespace.
+        words += ["--kubeconfig", str(cluster.kubeconfig)] if "-n" in words else []
+        here = s3sync(*words, folder=story.folder)
+        return Ran(story.told(here.shown), here.code == 0)
     programs = (str(Path(sys.executable).parent), str(cluster.kubectl_path.parent), os.environ["PATH"])
     environment = os.environ | {
         "KUBECONFIG": str(cluster.kubeconfig),
@@ -287,7 +324,7 @@ def run(cluster: LocalCluster, story: Story, line: str) -> Ran:
         "PACHYDERM_TOKEN": TOKEN,
     }
     ran = subprocess.run(
-        ["bash", "-c", story.played(line)],
+        ["bash", "-c", text],
         cwd=story.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         timeout=COMMAND_SECONDS, check=False,
     )  # fmt: skip
@@ -310,18 +347,26 @@ def is_seen(printed: str, step: Seen) -> bool:
 
 
 def printed_by(cluster: LocalCluster, story: Story, step: Seen) -> str:
-    """Run a command; one that only reads is run until it shows what it should, for things take their time."""
+    """Run a command; one that only reads is run at each change, and at the end of quiet seconds, until it shows what it
+    should."""
     printed = run(cluster, story, step.command).printed
-    if not READS.match(step.command):
+    reads = READS.match(step.command)
+    if not reads or is_seen(printed, step):
         return printed
-    deadline = quiet = time.monotonic()
-    while not is_seen(printed, step) and time.monotonic() - deadline < SEEN_SECONDS:
-        time.sleep(PAUSE_SECONDS)
-        before, printed = printed, run(cluster, story, step.command).printed
-        quiet = quiet if settled(before) == settled(printed) else time.monotonic()
-        if UPDATE and printed.strip() and time.monotonic() - quiet > QUIET_SECONDS:
-            break
+    deadline = time.monotonic() + SEEN_SECONDS
+    with Changes(cluster, story.namespace, watched(reads)) as changes:
+        while time.monotonic() < deadline:
+            changed = changes.wait(QUIET_SECONDS)
+            printed = run(cluster, story, step.command).printed
+            if is_seen(printed, step) or (UPDATE and printed.strip() and not changed):
+                break
     return printed
+
+
+def watched(reads: re.Match[str]) -> str:
+    """Return the resource whose changes a command shows; of several, what goes last."""
+    resource = (reads.group(1) or PLURAL).rpartition(",")[2]
+    return PLURAL if resource == SHORT_NAME else resource
 
 
 def rewrite(block: Block, step: Seen, printed: str) -> None:

@@ -19,7 +19,7 @@ def wait_until(wanted: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
-def test_a_sync_and_a_failure_show_in_the_metrics(syncs: Syncs, operator: OperatorProcess) -> None:
+def test_a_sync_and_a_failure_show_in_the_metrics(syncs: Syncs, own_operator: OperatorProcess) -> None:
     secret = "a-secret-of-the-test"
     syncs.kubectl("create", "secret", "generic", "keys", f"--from-literal=token={secret}")
     good = syncs.apply(secretRef={"name": "keys"})
@@ -28,7 +28,7 @@ def test_a_sync_and_a_failure_show_in_the_metrics(syncs: Syncs, operator: Operat
     syncs.wait_stalled(bad)
 
     def told(name: str, **labels: str) -> float:
-        return operator.sample(f"s3sync_{name}", **labels)
+        return own_operator.sample(f"s3sync_{name}", **labels)
 
     wait_until(lambda: told("syncs", phase="Failed") == 1, "the failed sync is not shown")
     assert told("syncs", phase="Succeeded") == 1
@@ -53,39 +53,39 @@ def test_a_sync_and_a_failure_show_in_the_metrics(syncs: Syncs, operator: Operat
     assert told("sync_stalled", sync=bad, **names) == 1
     assert told("sync_stalled", sync=good, **names) == 0
     assert told("sync_last_success_timestamp_seconds", sync=good, **names) > time.time() - WAIT_SECONDS
-    scraped = str(operator.samples())
+    scraped = str(own_operator.samples())
     assert [text for text in (secret, syncs.endpoint) if text in scraped] == []
 
     # After a restart what has ended is shown, and not counted again.
-    operator.stop()
-    operator.start()
+    own_operator.stop()
+    own_operator.start()
     wait_until(lambda: told("syncs", phase="Succeeded") == 1, "the syncs are not shown")
     assert told("runs_finished_total", result="succeeded", reason="Verified") == 0
     assert told("runs_finished_total", result="failed", reason="InputPathNotFound") == 0
 
 
-def test_a_deleted_sync_is_not_shown_any_more(syncs: Syncs, operator: OperatorProcess) -> None:
+def test_a_deleted_sync_is_not_shown_any_more(syncs: Syncs, own_operator: OperatorProcess) -> None:
     name = syncs.apply()
     syncs.wait_ready(name)
-    wait_until(lambda: operator.sample("s3sync_syncs", phase="Succeeded") == 1, "the sync is not shown")
+    wait_until(lambda: own_operator.sample("s3sync_syncs", phase="Succeeded") == 1, "the sync is not shown")
     syncs.kubectl("delete", "ps3", name)
-    wait_until(lambda: operator.sample("s3sync_syncs", phase="Succeeded") == 0, "the sync is still shown")
-    assert name not in str(operator.samples())
+    wait_until(lambda: own_operator.sample("s3sync_syncs", phase="Succeeded") == 0, "the sync is still shown")
+    assert name not in str(own_operator.samples())
 
 
-def test_it_is_ready_once_the_watch_has_delivered_what_there_was(syncs: Syncs, operator: OperatorProcess) -> None:
-    wait_until(lambda: operator.readiness() == (200, "ok\n"), "it is not ready without syncs")
-    operator.stop()
+def test_it_is_ready_once_the_watch_has_delivered_what_there_was(syncs: Syncs, own_operator: OperatorProcess) -> None:
+    wait_until(lambda: own_operator.readiness() == (200, "ok\n"), "it is not ready without syncs")
+    own_operator.stop()
     syncs.apply()
-    operator.start()
-    wait_until(lambda: operator.readiness() == (200, "ok\n"), "it is not ready with a sync")
+    own_operator.start()
+    wait_until(lambda: own_operator.readiness() == (200, "ok\n"), "it is not ready with a sync")
 
 
 def test_an_operator_whose_watch_is_refused_lives_and_is_not_ready(
-    installed: LocalCluster, syncs: Syncs, operator: OperatorProcess
+    installed: LocalCluster, syncs: Syncs, own_operator: OperatorProcess
 ) -> None:
     nobody = installed.kubeconfig_for("nobody-in-particular")
-    log = operator.log.with_name("second.log")
+    log = own_operator.log.with_name("second.log")
     with OperatorProcess(installed, log, kubeconfig=nobody, namespaces=syncs.namespace, **QUICK) as second:
         assert second.health() == 200
         status, text = second.readiness()
@@ -96,10 +96,10 @@ def test_an_operator_whose_watch_is_refused_lives_and_is_not_ready(
 
 
 def test_an_address_in_use_ends_it_with_a_line_that_names_the_flag(
-    installed: LocalCluster, operator: OperatorProcess
+    installed: LocalCluster, own_operator: OperatorProcess
 ) -> None:
-    taken = operator.metrics_url.split("/")[2]
-    log = operator.log.with_name("second.log")
+    taken = own_operator.metrics_url.split("/")[2]
+    log = own_operator.log.with_name("second.log")
     second = OperatorProcess(installed, log, metrics_address=taken, **QUICK)
     with pytest.raises(AssertionError, match="the operator ended") as ended:
         second.start()

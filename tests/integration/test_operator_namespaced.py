@@ -10,10 +10,11 @@ import yaml
 from pachyderm_standin.process import StandinProcess
 from s3sync_local.cluster import LocalCluster
 from tests.integration.conftest import QUICK, Syncs
+from tests.support.api import create_namespaces, delete_namespaces
 from tests.support.audit import refused
 from tests.support.deploy import overlay_in
 from tests.support.operator_process import OperatorProcess
-from tests.support.syncs import numbers
+from tests.support.syncs import unique
 
 # kopf by itself ends the operator once a watch was refused nine times.
 REFUSALS = 10
@@ -23,16 +24,16 @@ WAIT_SECONDS = 60
 @pytest.fixture
 def user() -> str:
     """A user that may do nothing but what a test grants."""
-    return f"namespaced-operator-{next(numbers)}"
+    return f"namespaced-operator-{unique()}"
 
 
 @pytest.fixture
 def other(installed: LocalCluster, standin: StandinProcess) -> Iterator[Syncs]:
     """Syncs in a second namespace."""
-    name = f"test-{next(numbers)}"
-    installed.create_namespace(name)
+    name = f"test-{unique()}"
+    create_namespaces(installed.kubeconfig, [name])
     yield Syncs(installed, name, standin.endpoint)
-    installed.kubectl("delete", "namespace", name, "--wait=false")
+    delete_namespaces(installed.kubeconfig, [name])
 
 
 def grant(syncs: Syncs, user: str, folder: Path) -> None:

@@ -19,7 +19,7 @@ from s3sync_operator.reconcile import utc_now
 from s3sync_operator.runs import current_run
 from tests.integration.conftest import QUICK, Syncs
 from tests.support import audit
-from tests.support.operator_process import OperatorProcess
+from tests.support.operator_process import SECOND_CLUSTER, OperatorProcess
 
 # What only syncs with runner: Job or a deletionPolicy, or whose pods cannot be made, need; their own tests show it.
 OF_OTHER_SYNCS = {
@@ -33,6 +33,15 @@ OF_OTHER_SYNCS = {
 # Not asked for by a request: the API server's admission plugin OwnerReferencesPermissionEnforcement, where it is on,
 # wants it of whoever makes an object whose owner reference holds up the owner's deletion.
 ASKED_BY_ADMISSION = {("update", "sync.pachyderm.io", "pachydermsyncs/finalizers")}
+
+
+pytestmark = pytest.mark.xdist_group(SECOND_CLUSTER)
+
+
+@pytest.fixture
+def installed(second_cluster: LocalCluster) -> LocalCluster:
+    """The cluster of these tests, in place of the session's: nobody else's operator is in its audit log."""
+    return second_cluster
 
 
 def in_the_way(syncs: Syncs, sync: str, kind: str = "TFJob") -> str:
@@ -118,7 +127,7 @@ def test_all_that_it_does_is_granted_and_all_that_is_granted_is_done(
 
 
 def test_a_sync_runs_where_restricted_pods_alone_are_admitted(
-    syncs: Syncs, operator: OperatorProcess, namespace: str
+    syncs: Syncs, own_operator: OperatorProcess, namespace: str
 ) -> None:
     syncs.cluster.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     with pytest.raises(KubectlError, match="violates PodSecurity"):

@@ -1,7 +1,6 @@
 """A newer operator takes over from an older one, which kept its status and rendered its TFJobs otherwise."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,7 @@ def test_what_has_ended_is_not_run_again(installed: LocalCluster, syncs: Syncs, 
         leave_out(syncs, name, LEFT_OUT | {"specDigest": None})
     syncs.kubectl("delete", "tfjobs", "--all")
     with OperatorProcess(installed, tmp_path / "newer", **settings, **RENDERED_OTHERWISE) as newer:
-        time.sleep(3 * QUICK["resync_interval"])
+        newer.wait_for_resyncs(3)
         assert newer.sample("s3sync_reconciles_total", result="done") >= 2
     assert tfjobs(syncs) == []
     assert [syncs.get(name)["status"]["phase"] for name in (good, bad)] == ["Succeeded", "Failed"]

@@ -42,10 +42,19 @@ def under(folder: str, tree: dict[str, bytes]) -> dict[str, bytes]:
     return {f"/{folder}/{path}".replace("//", "/"): content for path, content in tree.items()}
 
 
+def publishes(operator: OperatorProcess) -> tuple[float, float]:
+    """Return how many runs the operator has published, and how many commits it has started for that."""
+    return (
+        operator.sample("s3sync_publishes_total", result="published"),
+        operator.sample("s3sync_pachd_requests_total", operation="StartCommit", result="ok"),
+    )
+
+
 @pytest.mark.parametrize("client", ["file_io", "minio", "pfs"])
 def test_a_sync_is_one_commit_that_names_it_and_nothing_is_left_beside(
     syncs: Syncs, operator: OperatorProcess, trees: Path, pachd: Pachd, atomic: dict[str, Any], client: str
 ) -> None:
+    before = publishes(operator)
     name = syncs.apply(**atomic | {"inputPath": plant(trees, "tree", TREE), "client": client})
     status = syncs.wait_ready(name)
     (commit,) = commits(pachd, name)
@@ -59,8 +68,7 @@ def test_a_sync_is_one_commit_that_names_it_and_nothing_is_left_beside(
     assert staged_branches(pachd, name) == []
     wide = syncs.kubectl("get", "ps3", name, "-o", "wide").splitlines()
     assert ("COMMIT" in wide[0], commit.commit.id in wide[1]) == (True, True)
-    assert operator.sample("s3sync_publishes_total", result="published") == 1
-    assert operator.sample("s3sync_pachd_requests_total", operation="StartCommit", result="ok") == 1
+    assert publishes(operator) == (before[0] + 1, before[1] + 1)
 
 
 def test_what_is_there_already_makes_no_commit(
@@ -170,16 +178,16 @@ def test_what_a_deleted_sync_had_staged_is_collected(
     syncs: Syncs, operator: OperatorProcess, trees: Path, pachd: Pachd, atomic: dict[str, Any]
 ) -> None:
     plant(trees, "tree", TREE)
-    branch = pachd.branch("held")
+    branch = pachd.branch("kept")
     pachd.api.create_repo(repo=branch.repo)
     pachd.start(branch, "somebody else's")
-    name = syncs.apply(**atomic, repo="held", inputPath="tree")
+    name = syncs.apply(**atomic, repo="kept", inputPath="tree")
     syncs.wait_reason(name, "TargetBusy")
     staged = f"s3sync-{owner_of(syncs.get(name)['metadata']['uid'])}00000000-w0"
-    pachd.commit(pachd.branch("held", staged), {"/x": b"x"}, f"s3sync-job on {staged}: files")
+    pachd.commit(pachd.branch("kept", staged), {"/x": b"x"}, f"s3sync-job on {staged}: files")
     syncs.kubectl("delete", "ps3", name)
     deadline = time.monotonic() + WAIT_SECONDS
-    while staged_branches(pachd, "held"):
+    while staged_branches(pachd, "kept"):
         assert time.monotonic() < deadline, "the staging branch is still there"
         time.sleep(0.2)
 

@@ -29,6 +29,7 @@ from tests.support.memory_cluster import Clock, JobCluster
 from tests.support.mortal import Killed, Mortal, MortalMetrics
 from tests.support.objects import pod_object, terminated
 from tests.support.pachd import Message, Pachd, add, delete
+from tests.support.syncs import unique
 
 KEY = ("kubeflow", "books")
 SETTINGS = Settings(retry_delay=1, retry_delay_max=1, gateway_timeout=5, max_attempts=4)
@@ -37,14 +38,13 @@ MOST_CALLS = 60
 BEFORE = {"/data/kept.txt": b"kept", "/data/lost.txt": b"lost", "/data/old.txt": b"old", "/beside.txt": b"beside"}
 TREE = {"kept.txt": b"kept", "old.txt": b"renewed", "new/one.txt": b"1" * 3000, "new/two.txt": b"2"}
 AFTER = {f"/data/{path}": content for path, content in TREE.items()} | {"/beside.txt": b"beside"}
-numbers = itertools.count()
 
 
 class Place:
     """A repo with a tree in it, a sync that prunes and publishes onto that, and what they are looked at with."""
 
     def __init__(self, standin: StandinProcess, pachd: Pachd, folder: Path, **spec: Any) -> None:
-        self.repo = f"repo-{next(numbers)}"
+        self.repo = f"repo-{unique()}"
         self.pachd = pachd
         self.branch = pachd.branch(self.repo)
         pachd.api.create_repo(repo=self.branch.repo)

@@ -5,21 +5,35 @@ import re
 import shlex
 import subprocess
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from pachyderm_standin.process import StandinProcess
 from s3sync_local.cluster import LocalCluster
-from tests.integration.conftest import QUICK
+from s3sync_local.demo import NAME, NAMESPACE
+from tests.integration.conftest import QUICK, Syncs, conditions
 from tests.support.operator_process import ROOT, OperatorProcess
+from tests.support.pachd import Pachd
 
 README = (ROOT / "README.md").read_text()
 FENCED = re.compile(r"(?ms)^ *```(\w+)\n(.*?)^ *```")
 BLOCKS = [(kind, textwrap.dedent(text)) for kind, text in FENCED.findall(README)]
 YAML = [text for kind, text in BLOCKS if kind == "yaml"]
 COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines() if line.strip()]
+BOOKS = {str(path.relative_to(ROOT)): path.read_bytes() for path in (ROOT / "testdata").rglob("*") if path.is_file()}
+BUCKET = "master.testrepo"
+
+
+@pytest.fixture(autouse=True)
+def no_repo(standin: StandinProcess) -> Iterator[None]:
+    """The examples all name one repo, which is not there before each of them."""
+    yield
+    pachd = Pachd(standin.pachd_address)
+    pachd.api.delete_repo(repo=pachd.branch("testrepo").repo, force=True)
 
 
 def of(program: str) -> list[list[str]]:
@@ -37,27 +51,47 @@ def test_the_sample_is_the_readmes_first_example() -> None:
     assert yaml.safe_load(YAML[0]) == yaml.safe_load((ROOT / "deploy/samples/s3-gateway-example.yaml").read_text())
 
 
-def test_the_kubectl_commands_lead_from_install_to_ready(
-    installed: LocalCluster, standin: StandinProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_kubectl_commands_lead_from_install_to_ready_and_the_books_arrive(
+    installed: LocalCluster, standin: StandinProcess, s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    if not installed.kubectl("get", "namespace", "kubeflow", "--ignore-not-found"):
-        installed.create_namespace("kubeflow")
-    settings = QUICK | {"default_endpoint": standin.endpoint, "namespaces": "kubeflow"}
-    with OperatorProcess(installed, tmp_path / "log", **settings):
+    if not installed.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found"):
+        installed.create_namespace(NAMESPACE)
+    settings = QUICK | {"default_endpoint": standin.endpoint, "namespaces": NAMESPACE}
+    with OperatorProcess(installed, tmp_path / "log", **settings) as operator:
         printed = [installed.kubectl(*found[1:], timeout=120) for found in of("kubectl")]
+    operator.assert_no_traceback()
     assert "condition met" in printed[2]
     assert "Verified" in printed[3]
     assert "TFJobCreated" in printed[4]
+    assert_the_books_have_arrived(Syncs(installed, NAMESPACE, standin.endpoint), s3)
     installed.kubectl("delete", "-f", "deploy/samples/s3-gateway-example.yaml")
     installed.kubectl("delete", "deployment", "s3sync-operator", "-n", "s3sync-system")
 
 
-def test_the_job_runs_without_a_cluster(standin: StandinProcess, s3: object) -> None:
+def assert_the_books_have_arrived(syncs: Syncs, s3: Any) -> None:
+    """The repo holds them, and the status tells so."""
+    listed = s3.list_objects(Bucket=BUCKET)["Contents"]
+    assert {item["Key"]: s3.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read() for item in listed} == BOOKS
+    status = syncs.get(NAME)["status"]
+    size = sum(len(content) for content in BOOKS.values())
+    assert status["counts"] == {"files": 2, "bytes": size, "verified": 2, "failed": 0}
+    assert status["phase"] == "Succeeded"
+    assert status["destination"] == f"s3://{BUCKET}/testdata"
+    assert status["manifestDigest"].startswith("sha256:")
+    assert status["podNames"] == [f"{status['tfJobName']}-worker-0"]
+    assert status["duration"].endswith("s")
+    assert 0 < len(status["logTail"].encode()) <= 1024
+    assert "s3syncReport" not in status["logTail"]
+    assert list(conditions(status)) == ["Ready"]
+    assert syncs.events(NAME) == ["BranchCreated", "TFJobCreated", "Verified"]
+
+
+def test_the_job_runs_without_a_cluster(standin: StandinProcess, s3: Any) -> None:
     (found,) = of("s3sync-job")
     variable, program, *flags = found
     assert variable == "S3_ENDPOINT=http://localhost:30600"
-    s3.create_bucket(Bucket="master.testrepo")  # type: ignore[attr-defined]
+    s3.create_bucket(Bucket=BUCKET)
     ran = subprocess.run(
         [ROOT / program, *flags],
         cwd=ROOT,

@@ -1,7 +1,7 @@
 """Sweeps take away what dead runs left in Pachyderm, and nothing that is anybody's result or under way."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,12 +25,27 @@ SETTINGS = Settings()
 Listing = Callable[[], Awaitable[list[Sync] | None]]
 
 
+@pytest.fixture(scope="module")
+def sweepable_standin() -> Iterator[StandinProcess]:
+    """A stand-in in which nobody but these tests stages anything."""
+    with StandinProcess() as process:
+        yield process
+
+
 @pytest.fixture
-def pachd(standin: StandinProcess) -> Pachd:
-    """A client of the stand-in, whose repo testrepo is there."""
+def standin(sweepable_standin: StandinProcess) -> StandinProcess:
+    """The stand-in of these tests."""
+    return sweepable_standin
+
+
+@pytest.fixture
+def pachd(standin: StandinProcess) -> Iterator[Pachd]:
+    """A client of the stand-in, in which there is the repo testrepo, and nothing else."""
     client = Pachd(standin.pachd_address)
     client.api.create_repo(repo=client.branch("testrepo").repo)
-    return client
+    yield client
+    for info in client.api.list_repo():
+        client.api.delete_repo(repo=info.repo, force=True)
 
 
 @pytest.fixture

@@ -11,10 +11,9 @@ import yaml
 from pachyderm_standin.process import StandinProcess
 from s3sync_local import training_operator
 from s3sync_local.cluster import LocalCluster
-from s3sync_local.errors import KubectlError
 from s3sync_local.processes import free_ports
 from tests.integration.conftest import QUICK, Syncs, conditions, hold, plant
-from tests.support.operator_process import ROOT, OperatorProcess, install
+from tests.support.operator_process import OperatorProcess, install
 
 
 @pytest.fixture
@@ -174,22 +173,6 @@ def test_a_secret_that_goes_while_the_job_runs_does_not_disturb_it(
     assert syncs.wait_ready(name)["attempt"] == 1
 
 
-def test_an_operator_whose_role_does_not_suffice_says_so(syncs: Syncs, operator: OperatorProcess) -> None:
-    role = json.loads(syncs.cluster.kubectl("get", "clusterrole", "s3sync-operator", "-o", "json"))
-    (index,) = (number for number, rule in enumerate(role["rules"]) if "secrets" in rule["resources"])
-    rules = f"/rules/{index}"
-    syncs.cluster.kubectl(
-        "patch", "clusterrole", "s3sync-operator", "--type=json", "-p", f'[{{"op": "remove", "path": "{rules}"}}]'
-    )
-    try:
-        name = syncs.apply(secretRef={"name": secret(syncs, token="t")})
-        status = syncs.wait_reason(name, "OperatorForbidden")
-        assert "secrets" in conditions(status)["Ready"]["message"]
-    finally:
-        syncs.cluster.kubectl("apply", "-f", str(ROOT / "deploy/base/rbac.yaml"))
-    syncs.wait_ready(name)
-
-
 def test_a_bucket_that_vanishes_midway_is_made_again(
     syncs: Syncs, operator: OperatorProcess, standin: StandinProcess, trees: Path
 ) -> None:
@@ -278,28 +261,6 @@ def test_an_image_that_does_not_exist_is_given_up_after_the_start_deadline(
         assert_final(syncs.wait_stalled(name), "ImagePullFailed", "spec.image")
         job = syncs.get(name)["status"]["tfJobName"]
         syncs.kubectl("wait", "--for=delete", f"tfjob/{job}", "--timeout=30s")
-
-
-def test_a_spec_that_admission_did_not_know_to_refuse(syncs: Syncs, operator: OperatorProcess) -> None:
-    """An object can be older than a rule: the definition is loosened for a moment to make one."""
-    definition = "crd/pachydermsyncs.sync.pachyderm.io"
-    path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/repo/x-kubernetes-validations"
-    syncs.cluster.kubectl("patch", definition, "--type=json", "-p", f'[{{"op": "remove", "path": "{path}"}}]')
-    try:
-        name = loosely_applied(syncs)
-    finally:
-        syncs.cluster.kubectl("apply", "-k", str(ROOT / "crd"))
-    assert_final(syncs.wait_stalled(name), "InvalidSpec", "spec.repo", "may hold only letters")
-
-
-def loosely_applied(syncs: Syncs) -> str:
-    """Apply a bad repo name as soon as the API server has taken the loosened definition in."""
-    for _ in range(50):
-        try:
-            return syncs.apply("old-object", repo="no spaces")
-        except KubectlError as error:
-            refusal = error
-    raise refusal
 
 
 def test_a_cluster_without_kubeflow_is_told_and_used_once_it_has_it(tmp_path: Path, standin: StandinProcess) -> None:

@@ -67,32 +67,32 @@ async def test_killed_at_any_call_it_goes_on_from_there(
     pachd.close()
 
 
-def test_killed_at_random_moments_as_a_process(syncs: Syncs, operator: OperatorProcess) -> None:
+def test_killed_at_random_moments_as_a_process(syncs: Syncs, own_operator: OperatorProcess) -> None:
     chance = random.Random(7)
     names = [syncs.apply() for _ in range(4)]
     for _ in range(4):
         wait = chance.uniform(0.1, 1.2)
         asyncio.run(asyncio.sleep(wait))
-        operator.kill()
-        operator.start()
+        own_operator.kill()
+        own_operator.start()
     for name in names:
         assert syncs.wait_ready(name)["attempt"] == 1
     assert len(syncs.kubectl("get", "tfjobs", "-o", "name").split()) == len(names)
 
 
-def test_an_operator_that_comes_after_the_sync_carries_it_out(syncs: Syncs, operator: OperatorProcess) -> None:
-    operator.stop()
+def test_an_operator_that_comes_after_the_sync_carries_it_out(syncs: Syncs, own_operator: OperatorProcess) -> None:
+    own_operator.stop()
     name = syncs.apply()
-    operator.start()
+    own_operator.start()
     syncs.wait_ready(name)
 
 
 def test_an_operator_that_was_away_when_the_job_ended_tells_its_result(
-    syncs: Syncs, operator: OperatorProcess, standin: StandinProcess
+    syncs: Syncs, own_operator: OperatorProcess, standin: StandinProcess
 ) -> None:
     name = syncs.apply()
     job = syncs.wait_for(name, lambda status: "tfJobName" in status, "started")["tfJobName"]
-    operator.kill()
+    own_operator.kill()
     syncs.kubectl("wait", "--for=condition=Succeeded", f"tfjob/{job}", "--timeout=60s")
-    operator.start()
+    own_operator.start()
     assert syncs.wait_ready(name)["tfJobName"] == job

@@ -1,14 +1,17 @@
-"""The real s3sync-job process, with real TensorFlow, against the stand-in for Pachyderm's S3 gateway."""
+"""The real s3sync-job, with real TensorFlow, against the stand-in for Pachyderm's S3 gateway.
+
+Most runs are forks of a process that has all of it loaded (`job`); the real program starts where it is what the test is
+about (`real_job`).
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,11 @@ import pytest
 from botocore.config import Config
 
 from pachyderm_standin.process import StandinProcess
+from tests.support.job_server import REAL, JobServer
 from tests.support.pachd import Message, Pachd
 
 REPOSITORY = Path(__file__).parents[2]
-SCHEMA = json.loads((REPOSITORY / "tests/golden/report/schema.json").read_text())
-COMMAND = str(Path(sys.executable).parent / "s3sync-job")
+SCHEMA = jsonschema.Draft202012Validator(json.loads((REPOSITORY / "tests/golden/report/schema.json").read_text()))
 RUN_SECONDS = 90
 CLIENTS = ("file_io", "minio", "pfs")
 MANIFEST = "/.s3sync/manifest.json"
@@ -55,15 +58,35 @@ class Ended:
 def ended(code: int, output: bytes, errors: bytes) -> Ended:
     """Return the run, its report being the last line; fails if that is none, or its exit code is not the process's."""
     report = json.loads(output.splitlines()[-1])
-    jsonschema.validate(report, SCHEMA)
+    SCHEMA.validate(report)
     assert report["exitCode"] == code, errors.decode()
     return Ended(code, output, errors.decode(), report)
+
+
+@cache
+def s3_at(endpoint: str) -> Any:
+    """Return a plain S3 client; one takes longer to make than most tests need it."""
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+        config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+    )
+
+
+@cache
+def pachd_at(address: str) -> Pachd:
+    """Return a gRPC client."""
+    return Pachd(address)
 
 
 @dataclass(frozen=True)
 class Job:
     """Runs s3sync-job in a working directory of its own against one bucket of the stand-in."""
 
+    program: Path
     standin: StandinProcess
     bucket: str
     directory: Path
@@ -83,7 +106,7 @@ class Job:
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
         """Start a run and return its process."""
         return subprocess.Popen(
-            [COMMAND, "-b", self.bucket, *arguments],
+            [self.program, "-b", self.bucket, *arguments],
             cwd=self.directory,
             env=self.environment(**environment),
             stdout=subprocess.PIPE,
@@ -113,7 +136,7 @@ class Job:
     @property
     def pachd(self) -> Pachd:
         """A gRPC client of the stand-in."""
-        return Pachd(self.standin.pachd_address)
+        return pachd_at(self.standin.pachd_address)
 
     def branch(self, name: str = "master") -> Message:
         """Name a branch of the bucket's repo."""
@@ -144,14 +167,7 @@ class Job:
     @property
     def s3(self) -> Any:
         """A plain S3 client of the stand-in."""
-        return boto3.client(
-            "s3",
-            endpoint_url=self.standin.endpoint,
-            region_name="us-east-1",
-            aws_access_key_id="x",
-            aws_secret_access_key="x",
-            config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
-        )
+        return s3_at(self.standin.endpoint)
 
     def stored(self, key: str) -> bytes:
         """Return what the bucket holds under ``key``."""
@@ -172,10 +188,7 @@ def begun(
     job.standin.reset_requests()
     environment["PACHD_ADDRESS"] = job.standin.pachd_address
     with job.start("-i", "in", *arguments, **environment) as process:
-        deadline = time.monotonic() + 30
-        while job.standin.requests()["by_operation"].get(operation, 0) < calls:
-            assert time.monotonic() < deadline, f"the run does not come to its {operation}"
-            time.sleep(0.05)
+        job.standin.wait_for_requests(operation, calls=calls)
         yield process
 
 
@@ -194,13 +207,21 @@ def standin() -> Iterator[StandinProcess]:
 
 
 @pytest.fixture
-def job(standin: StandinProcess, tmp_path: Path, bucket_names: Callable[[], str]) -> Iterator[Job]:
+def job(
+    job_server: JobServer, standin: StandinProcess, tmp_path: Path, bucket_names: Callable[[], str]
+) -> Iterator[Job]:
     """A working directory and a bucket that nobody has used; faults end with the test."""
-    job = Job(standin, bucket_names(), tmp_path)
+    job = Job(job_server.program, standin, bucket_names(), tmp_path)
     job.s3.create_bucket(Bucket=job.bucket)
     yield job
     standin.begin_outage(0)
     standin.clear_faults()
+
+
+@pytest.fixture
+def real_job(job: Job) -> Job:
+    """The same, where each run starts the real program."""
+    return replace(job, program=REAL)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,11 @@ from pachyderm_standin.process import StandinProcess
 from s3sync_local import pki
 from s3sync_local.pki import Authority
 from tests.job.conftest import CLIENTS, STAGING, Ended, Job
+from tests.support.job_server import JobServer
 from tests.support.pachd import Pachd
+
+pytestmark = pytest.mark.xdist_group("job access")
+"""Their three stand-ins are started once."""
 
 TOKEN = "a-token-of-pachyderm"
 FILES = {"in/a": b"x" * 1000, "in/large": bytes(range(250)) * 40_000}
@@ -61,11 +65,11 @@ def misnamed(folder: Path, authority: Authority) -> Iterator[StandinProcess]:
 
 
 @pytest.fixture
-def sync(folder: Path, tmp_path: Path, bucket_names: Callable[[], str]) -> Callable[..., Ended]:
+def sync(folder: Path, tmp_path: Path, job_server: JobServer) -> Callable[..., Ended]:
     """Stages FILES on a stand-in, to a repo that is there already, with more variables."""
 
     def run(standin: StandinProcess, client: str, *arguments: str, ca: str = "ca", **variables: str) -> Ended:
-        job = Job(standin, "master.testrepo", tmp_path)
+        job = Job(job_server.program, standin, "master.testrepo", tmp_path)
         job.write(FILES)
         keys = {"AWS_ACCESS_KEY_ID": TOKEN, "AWS_SECRET_ACCESS_KEY": TOKEN, "S3_CA_FILE": str(folder / f"{ca}.crt")}
         flags = ("-i", "in", "--client", client, "--staging-branch", STAGING)

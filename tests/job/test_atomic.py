@@ -242,9 +242,10 @@ def test_what_cannot_be_synced_is_skipped_on_demand_named_and_never_pruned(job: 
 def test_a_file_that_appears_in_the_staged_tree_is_found(job: Job) -> None:
     """Somebody else writes to the staging branch while it is filled."""
     job.write({f"in/{number}": b"x" for number in range(3)})
-    job.standin.set_faults([{"action": "latency", "operation": "FinishCommit", "seconds": 3, "times": 1}])
+    job.standin.set_faults([{"action": "hold", "operation": "FinishCommit", "times": 1}])
     with staging(job) as process:
         job.pachd.write(job.pachd.head(job.branch(f"{STAGING}-w0")), {"/in/strange": b"x"})
+        job.standin.clear_faults()
         output, errors = process.communicate(timeout=60)
     run = ended(process.returncode, output, errors)
     assert (run.reason, run.verdicts) == ("ContentDiffers", {"strange": "MissingHere"})
@@ -253,7 +254,7 @@ def test_a_file_that_appears_in_the_staged_tree_is_found(job: Job) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_an_attempt_that_is_killed_midway_leaves_nothing_in_the_way_of_the_next(job: Job, number: int) -> None:
     job.write({f"in/{index}": b"x" for index in range(30)})
-    job.standin.set_faults([{"action": "latency", "operation": "FinishCommit", "seconds": 30}])
+    job.standin.set_faults([{"action": "hold", "operation": "FinishCommit"}])
     with staging(job) as process:
         process.send_signal(number)
     job.standin.clear_faults()

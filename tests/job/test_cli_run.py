@@ -1,24 +1,28 @@
-"""`s3sync run`: whole syncs without a cluster, with real TensorFlow, against the stand-in for Pachyderm."""
+"""`s3sync run`: whole syncs without a cluster, with real TensorFlow, against the stand-in for Pachyderm.
+
+Where a test is about what the command decides and shows, it runs in this process, and its jobs are forks; where it is
+about signals, terminals and what is read meanwhile, the real program runs, and starts real jobs.
+"""
 
 import base64
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 import yaml
 
 from pachyderm_standin.process import StandinProcess
+from tests.support.command_line import Ran, s3sync, start_jobs_by
+from tests.support.job_server import JobServer
 from tests.support.pachd import Pachd, is_open
 
 COMMAND = str(Path(sys.executable).parent / "s3sync")
@@ -54,10 +58,11 @@ class Here:
         return "sync.yaml"
 
     def start(self, *arguments: str, **spec: Any) -> subprocess.Popen[str]:
+        """Start the program."""
         return subprocess.Popen(
             [COMMAND, "run", "-f", self.sync(**spec), "-o", "json", *self.addresses(), *arguments],
             cwd=self.folder,
-            env={"PATH": os.environ["PATH"], "HOME": str(self.folder), **self.variables},
+            env={"PATH": os.environ["PATH"], **self.environment()},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -66,9 +71,13 @@ class Here:
     def addresses(self) -> list[str]:
         return [f"--default-endpoint={self.standin.endpoint}", f"--default-pachd-address={self.standin.pachd_address}"]
 
+    def environment(self) -> dict[str, str]:
+        return {"HOME": str(self.folder), **self.variables}
+
     def run(self, *arguments: str, **spec: Any) -> Ended:
-        with self.start(*arguments, **spec) as process:
-            return ended(process)
+        """Run the command in this process."""
+        given = ("run", "-f", self.sync(**spec), "-o", "json", *self.addresses(), *arguments)
+        return ended(s3sync(*given, folder=self.folder, **self.environment()))
 
     def having(self, **variables: str) -> "Here":
         return Here(self.standin, self.folder, self.repo, variables)
@@ -87,31 +96,37 @@ class Here:
         return {info.branch.name for info in self.pachd.api.list_branch(repo=repo)}
 
 
-def ended(process: subprocess.Popen[str]) -> Ended:
+def ended(ran: Ran) -> Ended:
+    return Ended(ran.code, json.loads(ran.output) if ran.output.startswith("{") else {}, ran.errors)
+
+
+def end_of(process: subprocess.Popen[str]) -> Ended:
     try:
         output, errors = process.communicate(timeout=RUN_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         raise
-    return Ended(process.returncode, json.loads(output) if output.startswith("{") else {}, errors)
+    return ended(Ran(process.returncode, output, errors))
 
 
-@pytest.fixture(scope="module")
-def open_standin() -> Iterator[StandinProcess]:
-    with StandinProcess() as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def guarded_standin() -> Iterator[StandinProcess]:
     with StandinProcess(tokens=[TOKEN]) as process:
         yield process
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def repos() -> Callable[[], str]:
     numbers = iter(range(1000))
-    return lambda: f"repo{next(numbers)}"
+    return lambda: f"cli-repo{next(numbers)}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, job_server: JobServer, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with files; what runs in this process has its jobs forked."""
+    start_jobs_by(job_server.program, tmp_path, monkeypatch)
+    plant(tmp_path / "in", FILES)
+    return tmp_path
 
 
 def plant(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -121,15 +136,25 @@ def plant(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 @pytest.fixture
-def here(open_standin: StandinProcess, tmp_path: Path, repos: Callable[[], str]) -> Here:
-    plant(tmp_path / "in", FILES)
-    return Here(open_standin, tmp_path, repos())
+def here(standin: StandinProcess, folder: Path, repos: Callable[[], str]) -> Iterator[Here]:
+    yield Here(standin, folder, repos())
+    standin.clear_faults()
 
 
 @pytest.fixture
-def guarded(guarded_standin: StandinProcess, tmp_path: Path, repos: Callable[[], str]) -> Here:
-    plant(tmp_path / "in", FILES)
-    return Here(guarded_standin, tmp_path, repos())
+def guarded(guarded_standin: StandinProcess, folder: Path, repos: Callable[[], str]) -> Here:
+    return Here(guarded_standin, folder, repos())
+
+
+def plant_much(here: Here, count: int) -> None:
+    """Plant so many files, each of which takes its time to be put."""
+    plant(here.folder / "in", {f"many/{index}.bin": os.urandom(1000) for index in range(count)})
+    here.standin.set_faults([{"action": "latency", "operation": "PutObject", "seconds": 0.05}])
+    here.standin.reset_requests()
+
+
+def wait_for_the_middle(here: Here) -> None:
+    here.standin.wait_for_requests("PutObject", calls=20)
 
 
 def under(prefix: str) -> dict[str, bytes]:
@@ -223,11 +248,11 @@ def test_no_pachyderm_at_all_is_told_with_a_code_that_asks_for_a_retry(here: Her
 def test_a_signal_in_the_middle_leaves_nothing_on_the_branch_and_nothing_staged(
     here: Here, number: signal.Signals
 ) -> None:
-    plant(here.folder / "in", {f"many/{index}.bin": os.urandom(100_000) for index in range(400)})
+    plant_much(here, 400)
     with here.start(client="minio") as process:
-        wait_until(lambda: len(here.branches()) > 1)
+        wait_for_the_middle(here)
         process.send_signal(number)
-        result = ended(process)
+        result = end_of(process)
     assert (result.code, result.told["reason"]) == (128 + number, "Terminated"), result.errors
     assert here.held() == {}
     assert len(here.pachd.commits(here.pachd.branch(here.repo).repo)) == 1, "the empty head of master alone"
@@ -236,8 +261,7 @@ def test_a_signal_in_the_middle_leaves_nothing_on_the_branch_and_nothing_staged(
 
 @pytest.mark.parametrize("command", ["s3sync run", "s3sync-job"])
 def test_a_terminal_that_is_closed_ends_a_run_as_a_signal_does(here: Here, command: str) -> None:
-    plant(here.folder / "in", {f"many/{index}.bin": os.urandom(1000) for index in range(400)})
-    here.standin.set_faults([{"action": "latency", "operation": "PutObject", "seconds": 0.05}])
+    plant_much(here, 400)
     log = here.folder / "report.json"
     if command == "s3sync-job":
         staged = make_repo(here)
@@ -245,18 +269,27 @@ def test_a_terminal_that_is_closed_ends_a_run_as_a_signal_does(here: Here, comma
         program = [str(Path(COMMAND).with_name(command)), *arguments]
     else:
         program = [COMMAND, "run", "-f", here.sync(client="minio"), *here.addresses()]
-    here.standin.reset_requests()
     process, terminal = on_a_terminal(program, here)
-    wait_until(lambda: here.standin.requests()["by_operation"].get("PutObject", 0) > 20)
+    wait_for_the_middle(here)
     os.close(terminal)
     here.standin.clear_faults()
-    wait_until(lambda: os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None)
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 128 + signal.SIGHUP
+    assert exit_code_of(process) == 128 + signal.SIGHUP
     if command == "s3sync-job":
         assert json.loads(log.read_text())["reason"] == "Terminated"
         assert not [info for info in here.pachd.commits(here.pachd.branch(here.repo).repo) if is_open(info)]
     else:
         assert (here.branches(), here.held()) == ({"master"}, {})
+
+
+def exit_code_of(process: int) -> int:
+    """Wait for the end of a child."""
+    end = os.pidfd_open(process)
+    try:
+        if not select.select([end], [], [], RUN_SECONDS)[0]:
+            os.kill(process, signal.SIGKILL)
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    finally:
+        os.close(end)
 
 
 def make_repo(here: Here) -> tuple[str, ...]:
@@ -280,28 +313,18 @@ def on_a_terminal(program: list[str], here: Here) -> tuple[int, int]:
 
 
 def test_a_closed_terminal_does_not_end_what_was_started_to_outlive_it(here: Here) -> None:
-    plant(here.folder / "in", {f"many/{index}.bin": os.urandom(100_000) for index in range(100)})
+    plant_much(here, 100)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         process = here.start(client="minio")
     finally:
         signal.signal(signal.SIGHUP, before)
     with process:
-        wait_until(lambda: len(here.branches()) > 1)
+        wait_for_the_middle(here)
         process.send_signal(signal.SIGHUP)
-        assert ended(process).code == 0
+        here.standin.clear_faults()
+        assert end_of(process).code == 0
     assert len(here.held()) == 100 + len(FILES)
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + RUN_SECONDS
-    while time.monotonic() < deadline:
-        # The repo is made only once the run has begun.
-        with suppress(grpc.RpcError):
-            if holds():
-                return
-        time.sleep(0.05)
-    raise AssertionError("it did not come about")
 
 
 def test_a_branch_that_somebody_holds_open_is_waited_for(here: Here) -> None:
@@ -312,7 +335,7 @@ def test_a_branch_that_somebody_holds_open_is_waited_for(here: Here) -> None:
         assert process.stderr
         first = process.stderr.readline()
         here.pachd.finish(held)
-        result = ended(process)
+        result = end_of(process)
     assert "is held by the unfinished commit" in first
     assert "somebody's work" in first
     assert (result.code, result.told["reason"]) == (0, "Verified"), result.errors
@@ -339,12 +362,5 @@ def test_a_sync_that_is_not_valid_does_not_begin(here: Here) -> None:
 
 def test_a_file_with_two_syncs_is_refused(here: Here) -> None:
     text = (here.folder / here.sync()).read_text()
-    ran = subprocess.run(
-        [COMMAND, "run", "-f", "-", *here.addresses()],
-        input=f"{text}---\n{text}",
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (ran.returncode, "holds 2 syncs" in ran.stderr) == (2, True)
+    ran = s3sync("run", "-f", "-", *here.addresses(), stdin=f"{text}---\n{text}")
+    assert (ran.code, "holds 2 syncs" in ran.one_line) == (2, True)

@@ -114,9 +114,10 @@ def test_what_others_wrote_to_the_staging_branch_after_its_manifest_is_not_taken
 @pytest.mark.parametrize("stray", [{"/in/stray": b"x"}, {"/in/a": b"A"}])
 def test_what_others_write_into_the_commit_of_the_manifest_fails_the_run(job: Job, stray: dict[str, bytes]) -> None:
     job.write(FILES)
-    job.standin.set_faults([{"action": "latency", "operation": "FinishCommit", "seconds": 3, "after": 1, "times": 1}])
+    job.standin.set_faults([{"action": "hold", "operation": "FinishCommit", "after": 1, "times": 1}])
     with begun(job, "FinishCommit", *PFS, *staging(job), calls=2) as process:
         job.pachd.write(job.pachd.head(job.branch(STAGED)), stray)
+        job.standin.clear_faults()
         output, errors = process.communicate(timeout=60)
     run = ended(process.returncode, output, errors)
     assert (run.code, run.reason) == (165, "CommitFailed")
@@ -148,12 +149,14 @@ pathlib.Path.open = lambda path, *a, **k: Broken(b"half") if path.name == "broke
 
 
 @pytest.mark.parametrize("client", ["file_io", "pfs"])
-def test_a_file_that_cannot_be_read_to_its_end_does_not_arrive_cut_off(job: Job, client: str) -> None:
-    job.commit({"in/broken": b"as it was"})
-    job.write({"in/broken": b"halfway", "in/sound": b"sound", "site/sitecustomize.py": BROKEN_DISK.encode()})
-    address = job.standin.pachd_address
-    run = job.run("-i", "in", "--client", client, "--pachd-address", address, PYTHONPATH=str(job.directory / "site"))
-    assert (run.code != 0, list(run.verdicts), job.stored("in/broken")) == (True, ["broken"], b"as it was")
+def test_a_file_that_cannot_be_read_to_its_end_does_not_arrive_cut_off(real_job: Job, client: str) -> None:
+    real_job.commit({"in/broken": b"as it was"})
+    real_job.write({"in/broken": b"halfway", "in/sound": b"sound", "site/sitecustomize.py": BROKEN_DISK.encode()})
+    address = real_job.standin.pachd_address
+    run = real_job.run(
+        "-i", "in", "--client", client, "--pachd-address", address, PYTHONPATH=str(real_job.directory / "site")
+    )
+    assert (run.code != 0, list(run.verdicts), real_job.stored("in/broken")) == (True, ["broken"], b"as it was")
 
 
 def test_manifests_of_workers_that_saw_the_same_input_tell_the_same_plan(job: Job) -> None:
@@ -171,7 +174,7 @@ def test_manifests_of_workers_that_saw_the_same_input_tell_the_same_plan(job: Jo
     assert MANIFEST not in job.staged()
 
 
-SLOW_FINISH = {"action": "latency", "operation": "FinishCommit", "seconds": 2, "times": 1}
+HELD_FINISH = {"action": "hold", "operation": "FinishCommit", "times": 1}
 
 
 @pytest.mark.parametrize("change", [b"another", b"b"], ids=["of another size", "of the same size"])
@@ -180,9 +183,10 @@ def test_an_input_that_changes_after_it_was_copied_may_do_better_at_a_retry(
     job: Job, change: bytes, staged: bool
 ) -> None:
     job.write(FILES)
-    job.standin.set_faults([SLOW_FINISH])
+    job.standin.set_faults([HELD_FINISH])
     with begun(job, "FinishCommit", *PFS, *(staging(job) if staged else ())) as process:
         job.write({"in/a": change})
+        job.standin.clear_faults()
         output, errors = process.communicate(timeout=60)
     run = ended(process.returncode, output, errors)
     assert (run.code, run.reason, run.verdicts) == (166, "InputChanged", {"a": "Differ"})
@@ -190,9 +194,10 @@ def test_an_input_that_changes_after_it_was_copied_may_do_better_at_a_retry(
 
 def test_an_input_that_goes_after_it_was_copied_may_do_better_at_a_retry(job: Job) -> None:
     job.write(FILES)
-    job.standin.set_faults([SLOW_FINISH])
+    job.standin.set_faults([HELD_FINISH])
     with begun(job, "FinishCommit", *PFS, *staging(job)) as process:
         (job.directory / "in/a").unlink()
+        job.standin.clear_faults()
         output, errors = process.communicate(timeout=60)
     run = ended(process.returncode, output, errors)
     assert (run.code, run.reason) == (166, "InputChanged")
@@ -202,9 +207,10 @@ def test_an_input_that_goes_after_it_was_copied_may_do_better_at_a_retry(job: Jo
 def test_a_difference_that_no_change_of_the_input_explains_is_no_change_of_it(job: Job) -> None:
     job.write(FILES)
     job.commit({"in/strange": b"x"})
-    job.standin.set_faults([SLOW_FINISH])
+    job.standin.set_faults([HELD_FINISH])
     with begun(job, "FinishCommit", *PFS) as process:
         job.write({"in/a": b"another"})
+        job.standin.clear_faults()
         output, errors = process.communicate(timeout=60)
     run = ended(process.returncode, output, errors)
     assert (run.reason, run.verdicts) == ("ContentDiffers", {"a": "Differ", "strange": "MissingHere"})

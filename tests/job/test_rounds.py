@@ -13,6 +13,7 @@ import pytest
 
 from pachyderm_standin.process import StandinProcess
 from tests.job.conftest import STAGING, Ended, Job, ended, staging
+from tests.support.job_server import JobServer
 from tests.support.pachd import is_open
 
 S3_CLIENTS = ("file_io", "minio")
@@ -62,10 +63,10 @@ def test_the_batches_after_the_first_go_in_rounds_as_well(job: Job) -> None:
 
 
 @pytest.fixture
-def older(tmp_path: Path, bucket_names: Callable[[], str]) -> Iterator[Job]:
+def older(job_server: JobServer, tmp_path: Path, bucket_names: Callable[[], str]) -> Iterator[Job]:
     """A Pachyderm that takes all that lies below a commit out of it as well."""
     with StandinProcess(release="2.8") as standin:
-        job = Job(standin, bucket_names(), tmp_path)
+        job = Job(job_server.program, standin, bucket_names(), tmp_path)
         job.s3.create_bucket(Bucket=job.bucket)
         yield job
 
@@ -137,15 +138,16 @@ def test_a_file_that_arrives_damaged_in_an_early_round_is_found(job: Job) -> Non
 
 
 @contextmanager
-def about_to_put_back(job: Job, *flags: str, seconds: int = 3) -> Iterator[subprocess.Popen[bytes]]:
-    """Begin a run of two rounds that takes so long to put back the first."""
+def about_to_put_back(job: Job, *flags: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Begin a run of two rounds that is held when it puts back the first."""
     job.write(TWO_ROUNDS)
-    job.standin.set_faults([{"action": "latency", "operation": "AddFileSet", "seconds": seconds, "times": 1}])
+    job.standin.set_faults([{"action": "hold", "operation": "AddFileSet", "times": 1}])
     with staging(job, "minio", "AddFileSet", flags=flags) as process:
         yield process
 
 
-def end_of(process: subprocess.Popen[bytes]) -> Ended:
+def end_of(job: Job, process: subprocess.Popen[bytes]) -> Ended:
+    job.standin.clear_faults()
     output, errors = process.communicate(timeout=60)
     return ended(process.returncode, output, errors)
 
@@ -153,7 +155,7 @@ def end_of(process: subprocess.Popen[bytes]) -> Ended:
 def test_a_file_that_others_put_below_one_that_is_set_aside_is_found_when_the_commit_finishes(job: Job) -> None:
     with about_to_put_back(job) as process:
         job.pachd.write(job.pachd.head(job.branch(STAGED)), {"/in/003/below": b"x"})
-        run = end_of(process)
+        run = end_of(job, process)
     assert run.reason == "CommitFailed"
     assert "collision" in run.report["message"]
 
@@ -162,7 +164,7 @@ def test_a_file_that_others_put_below_one_that_is_set_aside_is_found_when_the_co
 def test_a_round_that_others_take_out_is_missed_whatever_is_verified(job: Job, verify: str, reason: str) -> None:
     with about_to_put_back(job, "--verify", verify) as process:
         job.pachd.api.clear_commit(commit=job.pachd.head(job.branch(STAGED)))
-        run = end_of(process)
+        run = end_of(job, process)
     assert run.reason == reason
     assert "in/016" in run.report["message"] or set(run.verdicts) == {"016", "017", "018", "019"}
 
@@ -176,13 +178,13 @@ def test_what_nobody_verifies_goes_in_rounds_as_well(job: Job) -> None:
 def test_a_commit_that_others_drop_between_two_rounds_fails_the_run(job: Job) -> None:
     with about_to_put_back(job) as process:
         job.pachd.api.drop_commit(commit=job.pachd.head(job.branch(STAGED)))
-        run = end_of(process)
+        run = end_of(job, process)
     assert run.reason == "CommitFailed"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_ends_with_a_round_set_aside_leaves_nothing_in_the_way_of_the_next(job: Job, number: int) -> None:
-    with about_to_put_back(job, seconds=20) as process:
+    with about_to_put_back(job) as process:
         process.send_signal(number)
         process.communicate(timeout=30)
     assert len(left_open(job)) == (1 if number == signal.SIGKILL else 0)

@@ -34,16 +34,12 @@ def test_the_digest_is_that_of_the_manifest(job: Job) -> None:
     assert job.run("-i", "testdata").report["digest"] == f"sha256:{digest}"
 
 
-def test_the_report_tells_how_long_each_step_took(job: Job) -> None:
-    job.write(BOOKS)
-    report = job.run("-i", "testdata").report
+def test_the_report_tells_how_long_each_step_took(real_job: Job) -> None:
+    real_job.write(BOOKS)
+    report = real_job.run("-i", "testdata").report
     steps = report["stepSeconds"]
     assert list(steps) == ["start", "plan", "probe", "load", "copy", "list", "verify"]
     assert 0 < sum(steps.values()) - steps["start"] <= report["durationSeconds"] + 0.01
-
-
-def test_a_run_that_fails_tells_the_steps_that_it_reached(job: Job) -> None:
-    assert list(job.run("-i", "nowhere").report["stepSeconds"]) == ["start", "plan"]
 
 
 def test_a_second_run_over_the_first_is_verified_as_well(job: Job) -> None:

@@ -1,8 +1,6 @@
-"""These tests need root and run in a sandbox: python -m s3sync_local.sandbox -- python -m pytest tests/sandbox.
+"""These tests need root and run in a sandbox, by `make sandbox`.
 
-What they look for is seen best where nothing else runs, and what they break must not be the machine's. Build the images
-that they use before, for a sandbox has no network: python -m s3sync_local.images build standin pause coredns
-training-operator.
+What they look for is seen best where nothing else runs, and what they break must not be the machine's.
 """
 
 import pytest
@@ -13,4 +11,4 @@ from s3sync_local import sandbox
 @pytest.fixture(scope="session", autouse=True)
 def in_a_sandbox() -> None:
     if not sandbox.is_inside():
-        pytest.exit("run them by: python -m s3sync_local.sandbox -- python -m pytest tests/sandbox", returncode=4)
+        pytest.exit("they run in a sandbox: make sandbox", returncode=4)

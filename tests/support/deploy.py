@@ -11,16 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from kubernetes import client
 
 from s3sync_local.cluster import LocalCluster
 from s3sync_local.helm import ensure_helm
 from s3sync_local.manifests import CHART, DEPLOY, render
+from tests.support import yaml_text
+from tests.support.api import REQUEST_SECONDS, api_client
 
 SYSTEM = "s3sync-system"
 OPERATOR = "s3sync-operator"
 OVERLAYS = ("cluster", "local", "namespaced")
 HELM_SECONDS = 120
+REMOVAL_SECONDS = 120
+BARE_CLUSTER = "bare-cluster"
+OURS = "app.kubernetes.io/part-of=pachyderm-s3-sync"
 HELM_LABELS = (
     "app.kubernetes.io/instance",
     "app.kubernetes.io/version",
@@ -34,24 +39,25 @@ Key = tuple[str, str, str]
 
 def objects(text: str) -> list[Raw]:
     """Return the objects of a YAML stream, without its empty documents."""
-    return [found for found in yaml.safe_load_all(text) if found]
+    return [found for found in yaml_text.load_all(text) if found]
 
 
 @functools.cache
-def _render(folder: Path) -> str:
-    return render(folder)
+def _overlay(name: str) -> str:
+    """Return what kustomize makes of an overlay as JSON, which is read again in no time."""
+    return json.dumps(objects(render(DEPLOY / "overlays" / name)))
 
 
 def overlay(name: str) -> list[Raw]:
     """Return what kustomize makes of an overlay."""
-    return objects(_render(DEPLOY / "overlays" / name))
+    return list(json.loads(_overlay(name)))
 
 
 def overlay_in(namespace: str, name: str, folder: Path) -> list[Raw]:
     """Return what a user's own kustomization in `folder` makes of an overlay when it sets another namespace."""
     # kustomize takes folders by relative paths only.
     there = os.path.relpath(DEPLOY / "overlays" / name, folder.resolve())
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump({"namespace": namespace, "resources": [there]}))
+    (folder / "kustomization.yaml").write_text(yaml_text.dump({"namespace": namespace, "resources": [there]}))
     return objects(render(folder))
 
 
@@ -134,7 +140,7 @@ class Helm:
         cluster = {"KUBECONFIG": str(self.kubeconfig)} if self.kubeconfig else {}
         ran = subprocess.run(
             [self.program, *arguments, *(["--values=-"] if values is not None else [])],
-            input=yaml.safe_dump(values or {}),
+            input=json.dumps(values or {}),
             env={"PATH": os.environ["PATH"], "HOME": str(self.home), **homes, **cluster},
             capture_output=True,
             text=True,
@@ -147,7 +153,14 @@ class Helm:
 
     def template(self, values: Raw | None = None, *, release: str = OPERATOR) -> list[Raw]:
         """Return the objects that a release would have in the operator's usual namespace."""
-        return objects(self("template", release, str(CHART), f"--namespace={SYSTEM}", values=values or {}))
+        return list(json.loads(_templated(self, release, json.dumps(values or {}))))
+
+
+@functools.cache
+def _templated(helm: Helm, release: str, values: str) -> str:
+    """Return a release's objects as JSON; what Helm refuses is asked again each time."""
+    text = helm("template", release, str(CHART), f"--namespace={SYSTEM}", values=json.loads(values))
+    return json.dumps(objects(text))
 
 
 @pytest.fixture(scope="session")
@@ -156,11 +169,36 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
     return Helm(ensure_helm(print), tmp_path_factory.mktemp("helm"))
 
 
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
-    """A cluster of the module's own, in which nothing of ours is installed yet: its tests install and uninstall."""
-    with LocalCluster(tmp_path_factory.mktemp("fresh"), node=False, progress=print) as started:
+@pytest.fixture(scope="session")
+def bare_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    """A cluster without a node, for tests that install and uninstall.
+
+    They belong into one xdist_group, BARE_CLUSTER, so that one process runs them and there is but one of it.
+    """
+    with LocalCluster(tmp_path_factory.mktemp("bare") / "state", node=False, progress=print) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def fresh(bare_cluster: LocalCluster) -> Iterator[LocalCluster]:
+    """The cluster of those tests, in which nothing of ours is installed before a module's tests and after them."""
+    there = namespaces(bare_cluster)
+    yield bare_cluster
+    remove_all_of_ours(bare_cluster)
+    if made := namespaces(bare_cluster) - there:
+        bare_cluster.kubectl("delete", "namespaces", *made, timeout=REMOVAL_SECONDS)
+
+
+def namespaces(cluster: LocalCluster) -> set[str]:
+    """Return the names of a cluster's namespaces."""
+    return set(cluster.kubectl("get", "namespaces", "-o", "name").replace("namespace/", "").split())
+
+
+def remove_all_of_ours(cluster: LocalCluster) -> None:
+    """Remove what no namespace takes along; the definition first, since its syncs hold their namespaces back."""
+    definition = ("customresourcedefinitions", "pachydermsyncs.sync.pachyderm.io", "--ignore-not-found")
+    for what in (definition, ("clusterroles,clusterrolebindings", f"--selector={OURS}")):
+        cluster.kubectl("delete", *what, timeout=REMOVAL_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -189,18 +227,10 @@ class Call:
 
 def allowed(cluster: LocalCluster, user: str, calls: Iterable[Call]) -> dict[Call, bool]:
     """Return which calls a user may make; the API server answers, asked by the user itself through impersonation."""
-    calls = list(calls)
-    asked = yaml.safe_dump_all(call.review() for call in calls)
-    answers = cluster.kubectl(f"--as={user}", "create", "--validate=false", "-f", "-", "-o", "json", stdin=asked)
-    found = list(_documents(answers))
-    assert len(found) == len(calls)
-    return {call: bool(answer["status"]["allowed"]) for call, answer in zip(calls, found, strict=True)}
+    reviews = client.AuthorizationV1Api(api_client(cluster.kubeconfig, user))
+    return {call: _is_allowed(reviews, call) for call in calls}
 
 
-def _documents(text: str) -> Iterator[Raw]:
-    """Yield the JSON objects that kubectl prints one after the other."""
-    decoder, at = json.JSONDecoder(), 0
-    while at < len(text):
-        found, at = decoder.raw_decode(text, at)
-        at += len(text[at:]) - len(text[at:].lstrip())
-        yield found
+def _is_allowed(reviews: client.AuthorizationV1Api, call: Call) -> bool:
+    answer = reviews.create_self_subject_access_review(call.review(), _request_timeout=REQUEST_SECONDS)
+    return bool(answer.status.allowed)

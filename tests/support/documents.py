@@ -1,5 +1,6 @@
 """The project's documents as data: headings, links, fenced blocks, and what a console block says is seen."""
 
+import functools
 import re
 import textwrap
 from collections.abc import Iterator
@@ -57,8 +58,9 @@ class Page:
         return found
 
 
+@functools.cache
 def read_page(path: Path) -> Page:
-    """Return a page of Markdown."""
+    """Return a page of Markdown, as it was when it was first asked for."""
     page, heading = Page(path), ""
     tokens = MarkdownIt("commonmark").enable("table").parse(path.read_text())
     for before, token in zip([None, *tokens], tokens, strict=False):

@@ -1,5 +1,6 @@
 """The operator as a process of its own, as its Deployment runs it: with its own user and no more than its role."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -7,18 +8,31 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from s3sync_local.cluster import LocalCluster
 from s3sync_local.demo import OPERATOR_USER
+from s3sync_local.node.catalogue import Image
 from s3sync_local.processes import free_ports
+from tests.support.api import SyncsApi, create_namespaces, delete_namespaces
+from tests.support.cluster import WORKER, first_come, shared_folder
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 30
-STOP_SECONDS = 20
+START_SECONDS = 90
+STOP_SECONDS = 60
+ENDS_WITH_THE_TESTS = ("setpriv", "--pdeathsig", "KILL", "--")
+"""However they end: an operator that nobody stops would go on serving whatever cluster has its port next."""
+RESYNC_SECONDS = 30
+LAST_RESYNC = "s3sync_last_successful_resync_timestamp_seconds"
+SECOND_CLUSTER = "second-cluster"
+NAMESPACES = 8
+"""Of a shared operator: it lists each of them at every resync, so that more would cost more than another start."""
 
 
 def install(cluster: LocalCluster) -> None:
@@ -29,10 +43,23 @@ def install(cluster: LocalCluster) -> None:
 
 
 @pytest.fixture(scope="session")
-def installed(cluster: LocalCluster) -> LocalCluster:
+def installed(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> LocalCluster:
     """The session's cluster with the definition and the operator's role."""
-    install(cluster)
+    with first_come(shared_folder(tmp_path_factory), "installed") as first:
+        if first:
+            install(cluster)
     return cluster
+
+
+@pytest.fixture(scope="session")
+def second_cluster(images: dict[str, Image], tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    """A cluster like `installed`, for tests that change what all namespaces share.
+
+    They belong into one xdist_group, SECOND_CLUSTER, so that one process runs them and there is but one of it.
+    """
+    with LocalCluster(tmp_path_factory.mktemp("second") / "state", images=images, progress=print) as started:
+        install(started)
+        yield started
 
 
 class OperatorProcess:
@@ -93,8 +120,14 @@ class OperatorProcess:
             argv = [sys.executable, "-m", "kopf", "run", "-m", "s3sync_operator.handlers", "--standalone", "-A"]
             argv += [f"--liveness={self.health_url}"]
         with self.log.open("ab") as output:
-            self._process = subprocess.Popen(argv, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        self._wait_until_healthy()
+            self._process = subprocess.Popen(
+                [*ENDS_WITH_THE_TESTS, *argv], env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        try:
+            self._wait_until_healthy()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def _wait_until_healthy(self) -> None:
@@ -129,6 +162,23 @@ class OperatorProcess:
         """Return one value of its metrics; 0 where the series does not exist."""
         return self.samples().get((name, frozenset(labels.items())), 0)
 
+    def assert_no_traceback(self, begins_at: int = 0) -> None:
+        """Fail where the log from there on (bytes) tells of an error that nobody foresaw."""
+        with self.log.open("rb") as log:
+            log.seek(begins_at)
+            text = log.read().decode(errors="replace")
+        assert "Traceback" not in text, text
+
+    def wait_for_resyncs(self, count: int) -> None:
+        """Wait until it has looked at everything that it serves so many times more."""
+        deadline = time.monotonic() + RESYNC_SECONDS * count
+        seen = {self.sample(LAST_RESYNC)}
+        while len(seen) <= count:
+            assert time.monotonic() < deadline, "the operator does not look at what it serves"
+            time.sleep(0.1)
+            seen.add(self.sample(LAST_RESYNC))
+        assert self.health() == 200
+
     def kill(self) -> None:
         """End it without a chance to do anything more."""
         assert self._process
@@ -145,6 +195,64 @@ class OperatorProcess:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"the operator did not stop:\n{self.log.read_text()[-4000:]}") from None
+
+
+class SharedOperator:
+    """An operator for many tests, each in a namespace of its own.
+
+    It serves a fixed list of namespaces. Once each of them has been lent, another process follows with new ones.
+    """
+
+    def __init__(self, cluster: LocalCluster, folder: Path, **settings: Any) -> None:
+        self._cluster, self._folder, self._settings = cluster, folder, settings
+        self._numbers = itertools.count()
+        self._process: OperatorProcess | None = None
+        self._unused: list[str] = []
+        self.namespaces: list[str] = []
+
+    def __enter__(self) -> "SharedOperator":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    @property
+    def process(self) -> OperatorProcess:
+        """The process that serves the namespace lent last."""
+        assert self._process
+        return self._process
+
+    @contextmanager
+    def lend_namespace(self) -> Iterator[str]:
+        """Lend a namespace that no test has used; its syncs are deleted after it.
+
+        Fails where the operator's log tells of an unforeseen error meanwhile.
+        """
+        if not self._unused:
+            self._end()
+            self._begin()
+        begins_at = self.process.log.stat().st_size
+        name = self._unused.pop()
+        yield name
+        SyncsApi(self._cluster.kubeconfig, name).delete_all()
+        self.process.assert_no_traceback(begins_at)
+
+    def _begin(self) -> None:
+        self.namespaces = [f"shared-{WORKER}-{next(self._numbers)}" for _ in range(NAMESPACES)]
+        self._unused = list(self.namespaces)
+        create_namespaces(self._cluster.kubeconfig, self.namespaces)
+        log = self._folder / f"{self.namespaces[0]}.log"
+        self._process = OperatorProcess(
+            self._cluster, log, namespaces=",".join(self.namespaces), **self._settings
+        ).start()
+
+    def _end(self) -> None:
+        if self._process is None:
+            return
+        self._process.stop()
+        self._process.assert_no_traceback()
+        self._process = None
+        delete_namespaces(self._cluster.kubeconfig, self.namespaces)
 
 
 def answer(url: str) -> tuple[int, str]:

@@ -12,9 +12,25 @@ from tests.support.s3 import s3_client
 ACCESS_KEY = "any-pair-of-equal-keys"
 
 
+@pytest.fixture(scope="session")
+def session_standin() -> Iterator[StandinProcess]:
+    """A stand-in with auth off for all tests of this process; each uses repos of its own."""
+    with StandinProcess() as process:
+        yield process
+
+
 @pytest.fixture
-def standin() -> Iterator[StandinProcess]:
-    """A fresh stand-in with auth off."""
+def standin(session_standin: StandinProcess) -> Iterator[StandinProcess]:
+    """The session's stand-in, which begins to count requests; faults and outages end with the test."""
+    session_standin.reset_requests()
+    yield session_standin
+    session_standin.begin_outage(0)
+    session_standin.clear_faults()
+
+
+@pytest.fixture
+def own_standin() -> Iterator[StandinProcess]:
+    """A stand-in with auth off of the test's own."""
     with StandinProcess() as process:
         yield process
 

@@ -2,22 +2,33 @@
 
 import itertools
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
 
 from s3sync_operator.api import GROUP, KIND, VERSION
-from tests.support.cluster import TREES_IMAGE
+from tests.support.api import SyncsApi
+from tests.support.cluster import TREES_IMAGE, WORKER
 
 WAIT_SECONDS = 90
-numbers = itertools.count()
+_numbers = itertools.count()
+
+
+def unique() -> str:
+    """Return what no other name of the session has for its end."""
+    return f"{WORKER}-{next(_numbers)}"
 
 
 class Cluster(Protocol):
     """Anything that kubectl can be run against."""
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60) -> str:
         """Run kubectl and return what it prints."""
@@ -30,7 +41,12 @@ class Syncs:
     cluster: Cluster
     namespace: str
     endpoint: str
-    names: Iterator[str] = field(default_factory=lambda: (f"sync-{number}" for number in numbers))
+    names: Iterator[str] = field(default_factory=lambda: (f"sync-{unique()}" for _ in itertools.count()))
+
+    @cached_property
+    def api(self) -> SyncsApi:
+        """The namespace's syncs without kubectl."""
+        return SyncsApi(self.cluster.kubeconfig, self.namespace)
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60) -> str:
         """Run kubectl in the namespace; a `wait` in it must end within the time limit (seconds)."""
@@ -49,18 +65,23 @@ class Syncs:
         return self.apply(image=TREES_IMAGE, inputPath=tree, **spec)
 
     def get(self, name: str) -> dict[str, Any]:
-        """Return the sync as stored."""
-        return dict(json.loads(self.kubectl("get", "ps3", name, "-o", "json")))
+        """Return the sync as stored; raises KubectlError where it is not there."""
+        return self.api.get(name)
+
+    def statuses(self, name: str) -> Iterator[dict[str, Any]]:
+        """Yield the sync's status as it is and at each change, for as long as tests wait."""
+        return (changed.get("status", {}) for changed in self.api.changes(name, WAIT_SECONDS))
 
     def wait_for(self, name: str, wanted: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
         """Wait until the status is as wanted and return it."""
-        deadline = time.monotonic() + WAIT_SECONDS
-        while time.monotonic() < deadline:
-            status: dict[str, Any] = self.get(name).get("status", {})
+        for status in self.statuses(name):
             if wanted(status):
                 return status
-            time.sleep(0.1)
         raise AssertionError(f"{name} is not {what}: {yaml.safe_dump(self.get(name))}\n{self.objects()}")
+
+    def wait_gone(self, name: str) -> None:
+        """Wait until the sync has been deleted."""
+        assert self.api.wait_gone(name, WAIT_SECONDS), f"{name} is still there: {yaml.safe_dump(self.get(name))}"
 
     def wait_ready(self, name: str) -> dict[str, Any]:
         """Wait until the sync is verified."""

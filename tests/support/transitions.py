@@ -14,6 +14,7 @@ from s3sync_operator.access import Credentials, Tls
 from s3sync_operator.admission import Admission
 from s3sync_operator.api import ANNOTATION_RUN_REQUESTED, Reason
 from s3sync_operator.errors import TemporarySyncError
+from s3sync_operator.metrics import Metrics
 from s3sync_operator.pachd import GrpcPachd
 from s3sync_operator.reconcile import Reconciler
 from s3sync_operator.settings import Settings
@@ -25,6 +26,8 @@ REPORTS = Path(__file__).parent.parent / "golden" / "report"
 NOON = datetime(2026, 11, 24, 12, 0, 10, tzinfo=UTC)
 KEY = ("kubeflow", "books")
 SETTINGS = Settings(max_attempts=2, start_deadline=600)
+METRICS = Metrics()
+PACHD = GrpcPachd(1, METRICS)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Way:
         self.cluster = MemoryCluster(**spec)
         self.now = NOON
         self.cluster.clock = lambda: self.now
-        self.admission = Admission()
+        self.admission = Admission(metrics=METRICS)
         self.steps: list[Step] = []
 
     def take(self, happened: str, verdict: Verdict, *, suspended: bool = False) -> None:
@@ -80,7 +83,7 @@ class Way:
             before = json.dumps(self.cluster.raw, sort_keys=True)
             # Each look is that of an operator that has just been started.
             operator = Reconciler(
-                self.cluster, OpenGateway(), GrpcPachd(1), SETTINGS, lambda: self.now, admission=self.admission
+                self.cluster, OpenGateway(), PACHD, SETTINGS, lambda: self.now, METRICS, admission=self.admission
             )
             await operator.reconcile(KEY)
             if json.dumps(self.cluster.raw, sort_keys=True) == before:
@@ -274,7 +277,7 @@ async def _suspended_after_it_failed(way: Way) -> None:
 
 
 async def _queued(way: Way) -> None:
-    way.admission = Admission(total=1)
+    way.admission = Admission(total=1, metrics=METRICS)
     way.admission.fill({("kubeflow", "another"): "an-endpoint"})
     await way.look("another sync runs", "InProgress")
     way.admission.leave(("kubeflow", "another"))

@@ -22,7 +22,7 @@ SETTINGS = Settings(max_attempts=2, retry_delay=10)
 VERIFIED = json.dumps(json.loads((Path(__file__).parent.parent / "golden/report/verified.json").read_text()))
 MOST_LOOKS = 12
 METRICS = Metrics()
-PACHD = GrpcPachd(1)
+PACHD = GrpcPachd(1, METRICS)
 
 
 class OpenGateway:
@@ -36,7 +36,7 @@ class World:
 
     cluster: MemoryCluster
     now: datetime = NOON
-    admission: Admission = field(default_factory=Admission)
+    admission: Admission = field(default_factory=lambda: Admission(metrics=METRICS))
     pause: float | None = None
     seen: list[Status] = field(default_factory=list)
 
@@ -119,7 +119,7 @@ class World:
 
 async def world(*, finished: bool = True, admission: Admission | None = None, **spec: Any) -> World:
     """Return a world whose sync has been run by its spec."""
-    made = World(MemoryCluster(**spec), admission=admission or Admission())
+    made = World(MemoryCluster(**spec), admission=admission or Admission(metrics=METRICS))
     await made.look()
     if finished:
         await made.succeed()

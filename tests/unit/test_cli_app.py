@@ -1,9 +1,7 @@
-"""The program as a whole: its commands, its help, what it loads, what shells complete."""
+"""The program as a whole: its commands, its help, what kubectl completes."""
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -60,22 +58,6 @@ def test_there_are_examples_of_every_command() -> None:
     assert {example.split()[0] for example in examples()} == set(COMMANDS)
 
 
-def loaded_by(code: str) -> set[str]:
-    code = f"import sys\nfrom s3sync_cli.app import app\n{code}\nsys.stderr.write(' '.join(sys.modules))"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    return {name.partition(".")[0] for name in ran.stderr.split()}
-
-
-def test_help_loads_neither_kubernetes_nor_tensorflow() -> None:
-    loaded = loaded_by("app.main(['--help'], prog_name='s3sync', standalone_mode=False)")
-    assert loaded & {"kubernetes", "tensorflow", "s3sync_operator", "kopf", "grpc", "yaml"} == set()
-
-
-def test_no_command_loads_tensorflow_before_it_runs() -> None:
-    loaded = loaded_by("for name in app.list_commands(None): app.get_command(None, name)")
-    assert loaded & {"tensorflow", "s3sync_job", "botocore", "grpc"} == set()
-
-
 def test_a_command_that_does_not_exist_is_told_with_exit_code_2() -> None:
     result = CliRunner().invoke(app, ["statsu"])
     assert (result.exit_code, "No such command 'statsu'" in result.output) == (2, True)
@@ -97,10 +79,3 @@ def test_kubectl_completes_flags_and_their_values() -> None:
 
 def test_kubectl_completes_file_names_where_a_file_is_wanted() -> None:
     assert kubectl_completion.candidates(["validate", "-f"], "") == ":0\n"
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_there_is_a_completion_script_for_each_shell(shell: str) -> None:
-    result = CliRunner().invoke(app, ["completion", shell])
-    assert result.exit_code == 0
-    assert f"_S3SYNC_COMPLETE={shell}_complete" in result.output

@@ -141,11 +141,19 @@ def test_json_is_read_too_and_a_date_stays_a_text() -> None:
         ("- a", "f.yaml:1"),
         ("a: \x00", "f.yaml"),
         ("? [a]\n: b", "f.yaml"),
+        ("a: " + "[" * 100_000, "f.yaml: .*nested too deeply"),
+        ("- " * 100_000, "f.yaml: .*nested too deeply"),
+        ("a: &a [*a]", "f.yaml: .*recursion"),
     ],
+    ids=lambda value: value[:20],
 )
 def test_what_is_no_manifest_is_refused_with_its_line(text: str, said: str) -> None:
     with pytest.raises(UnreadableError, match=said):
         list(documents(text, "f.yaml"))
+
+
+def test_what_kubectls_parser_takes_is_taken() -> None:
+    assert one("kind:\tX\nnested: " + "[" * 400 + "]" * 400 + "\n").raw["kind"] == "X"
 
 
 def test_the_exit_code_tells_valid_from_invalid_from_unreadable(tmp_path: Path) -> None:

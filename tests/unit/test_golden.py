@@ -9,9 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
-import yaml
 
 from s3sync_operator.api import parse_sync
 from s3sync_operator.crd import crd
@@ -21,19 +19,23 @@ from s3sync_operator.rendering import job_object
 from s3sync_operator.runs import current_run
 from s3sync_operator.settings import Settings
 from s3sync_operator.status import judge, status_after
+from tests.support import yaml_text
+from tests.support.schemas import validator
 
 CASES = Path(__file__).parent.parent / "golden" / "cases"
+STATUS = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+STATUSES = validator(STATUS | {"additionalProperties": False})
 NOW = datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)
 
 
 def load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text())
+    return yaml_text.load(path.read_text())
 
 
 def hold_to(path: Path, found: Any) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         # Through JSON, so that what is equal in two places is written twice and not as an alias.
-        path.write_text(yaml.safe_dump(json.loads(json.dumps(found)), sort_keys=False, width=120))
+        path.write_text(yaml_text.dump(json.loads(json.dumps(found)), sort_keys=False, width=120))
     assert found == load(path)
 
 
@@ -95,5 +97,4 @@ def fill_in_report(pod: dict[str, Any]) -> None:
 
 
 def test_a_golden_status_keeps_the_definitions_schema(case: Path) -> None:
-    schema = crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
-    jsonschema.validate(load(case / "status.yaml"), schema | {"additionalProperties": False})
+    STATUSES.validate(load(case / "status.yaml"))

@@ -6,7 +6,6 @@ import json
 import re
 from pathlib import Path
 
-import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,9 +14,11 @@ from s3sync_job.cli import build_parser
 from s3sync_job.outcome import ENDINGS, RETRY_FROM, Failure, Reason, Verdict
 from s3sync_job.report import LOG_LINE_LIMIT, TERMINATION_MESSAGE_LIMIT, Counts, Report, Staged, failed
 from s3sync_job.settings import Verify
+from tests.support.schemas import validator
 
 GOLDEN = Path(__file__).parents[1] / "golden/report"
 SCHEMA = json.loads((GOLDEN / "schema.json").read_text())
+REPORTS = validator(SCHEMA)
 failures = st.builds(
     Failure,
     st.text(max_size=600),
@@ -28,7 +29,7 @@ failures = st.builds(
 
 @pytest.mark.parametrize("sample", sorted(GOLDEN.glob("[!s]*.json")), ids=lambda path: path.stem)
 def test_the_samples_fit_the_schema(sample: Path) -> None:
-    jsonschema.validate(json.loads(sample.read_text()), SCHEMA)
+    REPORTS.validate(json.loads(sample.read_text()))
 
 
 @given(st.text(max_size=3000), st.lists(failures, max_size=40), st.sampled_from([4096, LOG_LINE_LIMIT]))
@@ -41,7 +42,7 @@ def test_a_report_fits_schema_and_room_and_counts_what_it_omits(
     )
     line = report.line(limit)
     document = json.loads(line)
-    jsonschema.validate(document, SCHEMA)
+    REPORTS.validate(document)
     assert len(line.encode()) <= limit
     assert "\n" not in line
     assert len(document["failures"]) + document["failuresOmitted"] == len(listed)
@@ -63,7 +64,7 @@ def test_what_an_atomic_sync_adds_fits_schema_and_room_and_counts_what_it_omits(
     for limit in (TERMINATION_MESSAGE_LIMIT, LOG_LINE_LIMIT):
         line = report.line(limit)
         document = json.loads(line)
-        jsonschema.validate(document, SCHEMA)
+        REPORTS.validate(document)
         assert len(line) <= limit
         assert len(document["skipped"]) + document["skippedOmitted"] == 40
         assert len(document["dryRun"]["delete"]) + document["dryRun"]["deleteOmitted"] == 100

@@ -14,7 +14,7 @@ from s3sync_operator.api import ConditionType, Phase, Reason, Status, Sync
 from s3sync_operator.errors import TemporarySyncError
 from tests.support import objects
 from tests.support.memory_cluster import MemoryCluster
-from tests.support.world import VERIFIED, World
+from tests.support.world import METRICS, VERIFIED, World
 
 ENOUGH_LOOKS = 20
 ONLY_TRUE = (ConditionType.RECONCILING, ConditionType.STALLED, ConditionType.SYNCING)
@@ -94,12 +94,12 @@ class LivelyWorld(World):
         self.cluster.refuse_lists = None
 
     async def fill_queue(self) -> None:
-        self.admission = Admission(total=1)
+        self.admission = Admission(total=1, metrics=METRICS)
         self.admission.fill({("another", "sync"): "http://elsewhere"})
         await self.look()
 
     async def empty_queue(self) -> None:
-        self.admission = Admission()
+        self.admission = Admission(metrics=METRICS)
         await self.look()
 
     async def come_to_rest(self) -> None:

@@ -1,7 +1,6 @@
 import json
 from pathlib import Path
 
-import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,16 +8,18 @@ from hypothesis import strategies as st
 from s3sync_operator.observed import job_seen, log_tail, observe, unexplained, without_texts
 from s3sync_operator.report import find_report, without_report
 from tests.support.objects import RUNNING, pod_object, terminated, tfjob_object, waiting
+from tests.support.schemas import validator
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "report"
 SAMPLES = sorted(path for path in GOLDEN.glob("*.json") if path.name != "schema.json")
+REPORTS = validator(json.loads((GOLDEN / "schema.json").read_text()))
 VERIFIED = json.dumps(json.loads((GOLDEN / "verified.json").read_text()))
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_each_sample_report_keeps_the_schema_and_is_read_whole(path: Path) -> None:
     raw = json.loads(path.read_text())
-    jsonschema.validate(raw, json.loads((GOLDEN / "schema.json").read_text()))
+    REPORTS.validate(raw)
     found = find_report(json.dumps(raw))
     assert found
     assert (found.result, found.reason, found.message) == (raw["result"], raw["reason"], raw["message"])

@@ -21,6 +21,8 @@ from tests.support.memory_cluster import MemoryCluster
 NOON = datetime(2026, 11, 24, 12, 0, 10, tzinfo=UTC)
 KEY = ("kubeflow", "books")
 SETTINGS = Settings(max_attempts=3, start_deadline=600)
+METRICS = Metrics()
+PACHD = GrpcPachd(1, METRICS)
 
 
 class OpenGateway:
@@ -29,11 +31,11 @@ class OpenGateway:
 
 
 def reconciler(cluster: MemoryCluster, metrics: Metrics | None = None) -> Reconciler:
-    return Reconciler(cluster, OpenGateway(), GrpcPachd(1), SETTINGS, lambda: NOON, metrics)
+    return Reconciler(cluster, OpenGateway(), PACHD, SETTINGS, lambda: NOON, metrics or METRICS)
 
 
 async def reconcile(cluster: MemoryCluster, now: datetime = NOON) -> float | None:
-    return await Reconciler(cluster, OpenGateway(), GrpcPachd(1), SETTINGS, lambda: now).reconcile(KEY)
+    return await Reconciler(cluster, OpenGateway(), PACHD, SETTINGS, lambda: now, METRICS).reconcile(KEY)
 
 
 def job_name(cluster: MemoryCluster) -> str:

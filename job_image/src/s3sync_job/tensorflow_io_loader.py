@@ -26,18 +26,29 @@ def load_file_io(plugin_environment: Mapping[str, str]) -> tuple[Any, Any]:
     The plugin reads the process's environment once, at its first use; hence it is set here and nowhere else.
     """
     os.environ.update(plugin_environment)
+    session, file_io, errors = import_tensorflow()
+    session.TF_RegisterFilesystemPlugin(plugin())
+    return file_io, errors
+
+
+def import_tensorflow() -> tuple[Any, Any, Any]:
+    """Return TensorFlow's modules ``pywrap_tf_session``, ``file_io`` and ``errors``, without ``s3://`` as yet."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     if "tensorflow" not in sys.modules:
         package = ModuleType("tensorflow")
         package.__path__ = [str(_folder("tensorflow"))]
         sys.modules["tensorflow"] = package
-    session = importlib.import_module("tensorflow.python.client.pywrap_tf_session")
-    session.TF_RegisterFilesystemPlugin(str(_folder("tensorflow_io") / _PLUGIN))
     return (
+        importlib.import_module("tensorflow.python.client.pywrap_tf_session"),
         importlib.import_module("tensorflow.python.lib.io.file_io"),
         importlib.import_module("tensorflow.python.framework.errors"),
     )
+
+
+def plugin() -> str:
+    """Return the path of the plugin for ``s3://``."""
+    return str(_folder("tensorflow_io") / _PLUGIN)
 
 
 def _folder(package: str) -> Path:

@@ -83,7 +83,7 @@ def render(
     click.echo("---\n".join(parts), nl=False)
 
 
-class _Plain(yaml.SafeDumper):
+class _Plain(yaml.CSafeDumper):
     """Writes what is equal in two places twice, not as an alias."""
 
     def ignore_aliases(self, data: object) -> bool:

@@ -150,7 +150,8 @@ class _AnyVolume:
     """Any volume as a pod has it, without its name: {"csi": {…}}, {"nfs": {…}}, {"ephemeral": {…}}."""
 
     def _check(self, value: dict[str, Any]) -> dict[str, Any]:
-        if len(value) != 1:
+        # The API server takes a null for the absence of the field.
+        if sum(part is not None for part in value.values()) != 1:
             raise ValueError("must name exactly one kind of volume, as csi, nfs or image")
         found = plain(_VOLUME.model.model_validate(value | {"name": "source"}))
         return {kind: part for kind, part in found.items() if kind != "name"}

@@ -86,6 +86,27 @@ async def get_requests(request: web.Request) -> web.Response:
     )
 
 
+class AwaitedRequests(BaseModel):
+    """What `POST /requests/awaited` takes: how many calls of these operations, in all, to wait for."""
+
+    model_config = ConfigDict(extra="forbid")
+    operations: list[str]
+    calls: int = Field(ge=1)
+    seconds: float = Field(gt=0, le=300)
+
+
+async def await_requests(request: web.Request) -> web.Response:
+    """Answer once so many requests came in since the counts were last at zero."""
+    awaited = await _read(request, AwaitedRequests)
+    counts = request.app[GATEWAY].counts
+    try:
+        await counts.wait_for(awaited.operations, awaited.calls, awaited.seconds)
+    except TimeoutError:
+        message = f"no {awaited.calls} calls of {' or '.join(awaited.operations)} in {awaited.seconds:g} s: "
+        raise web.HTTPGatewayTimeout(text=message + str(dict(counts.by_operation))) from None
+    return await get_requests(request)
+
+
 async def delete_requests(request: web.Request) -> web.Response:
     """Count from zero again."""
     request.app[GATEWAY].counts.reset()
@@ -195,6 +216,7 @@ def control_app(gateway: Gateway) -> web.Application:
     app.router.add_get("/faults", get_faults)
     app.router.add_get("/requests", get_requests)
     app.router.add_delete("/requests", delete_requests)
+    app.router.add_post("/requests/awaited", await_requests)
     app.router.add_post("/outage", begin_outage)
     app.router.add_get("/commits", get_commits)
     app.router.add_post("/commits", start_commit)

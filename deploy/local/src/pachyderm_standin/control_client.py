@@ -27,6 +27,11 @@ class Control(ABC):
         """Put these rules in force instead of all earlier ones; their fields are those of `faults.FaultRule`."""
         self._call("PUT", "/faults", list(rules))
 
+    def faults(self) -> list[dict[str, Any]]:
+        """List the rules in force."""
+        rules: list[dict[str, Any]] = self._call("GET", "/faults")
+        return rules
+
     def clear_faults(self) -> None:
         """Take all rules out of force."""
         self._call("DELETE", "/faults")
@@ -39,6 +44,11 @@ class Control(ABC):
         """Tell the counts of S3 requests and gRPC calls: `total`, `by_method` and `by_operation`."""
         counts: dict[str, Any] = self._call("GET", "/requests")
         return counts
+
+    def wait_for_requests(self, *operations: str, calls: int = 1, seconds: float = 30) -> None:
+        """Wait until so many calls of these operations, in all, came in since the counts were last at zero."""
+        body = {"operations": operations, "calls": calls, "seconds": seconds}
+        self._call("POST", "/requests/awaited", body, CONTROL_SECONDS + seconds)
 
     def reset_requests(self) -> None:
         """Count from zero again."""
@@ -69,11 +79,11 @@ class Control(ABC):
         """Make a branch, and its repo if missing; `is_output` for one that only pipelines write."""
         self._call("POST", "/branches", {"repo": repo, "branch": branch, "project": project, "is_output": is_output})
 
-    def _call(self, method: str, path: str, body: object = None) -> Any:
+    def _call(self, method: str, path: str, body: object = None, seconds: float = CONTROL_SECONDS) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.control + path, data, method=method)  # noqa: S310 - always http.
         try:
-            with _OPENER.open(request, timeout=CONTROL_SECONDS) as response:
+            with _OPENER.open(request, timeout=seconds) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             with error:

@@ -1,7 +1,9 @@
 """Faults on demand, for tests: rules that match requests and say what goes wrong with them; no I/O."""
 
+import asyncio
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Self
@@ -22,6 +24,11 @@ class Action(StrEnum):
     DROP_BUCKET = "drop-bucket"
     LOSE_ANSWER = "lose-answer"
     OUTAGE = "outage"
+    HOLD = "hold"
+
+
+LONGEST_SECONDS = 300
+"""A request may take 5 minutes in all on the real gateway."""
 
 
 class FaultsError(ValueError):
@@ -44,7 +51,8 @@ class FaultRule(BaseModel):
 
     `after` matching requests are let through first, then `times` of them are hit (for ever without it).
     `status` and `code` belong to the action `status`, `seconds` to `latency` and `outage`, `offset` (bytes) to both
-    flips, `after_bytes` to `cut` (without it S3 is cut halfway, gRPC before the first byte).
+    flips, `after_bytes` to `cut` (without it S3 is cut halfway, gRPC before the first byte). `hold` lets a request wait
+    until other rules, or none, are put in force.
 
     A gRPC call has the method `gRPC`, its own name as the operation, `branch.repo.project` as the bucket and a file's
     path as the key; `code` is then a gRPC code's name, else UNAVAILABLE is meant, and `message` the details. Each file
@@ -64,7 +72,7 @@ class FaultRule(BaseModel):
     status: int = Field(default=503, ge=400, le=599)
     code: str = "SlowDown"
     message: str = ""
-    seconds: float = Field(default=0, ge=0, le=300)
+    seconds: float = Field(default=0, ge=0, le=LONGEST_SECONDS)
     offset: int = Field(default=0, ge=0)
     after_bytes: int | None = Field(default=None, ge=0)
 
@@ -90,6 +98,7 @@ class Effects:
     """What goes wrong with one request."""
 
     latency: float = 0
+    hold: bool = False
     status: FaultRule | None = None
     cut: bool = False
     cut_after: int | None = None
@@ -115,6 +124,7 @@ class Faults:
     def __init__(self) -> None:
         self._rules: list[FaultRule] = []
         self._matched: list[int] = []
+        self._replaced = asyncio.Event()
 
     @property
     def rules(self) -> tuple[FaultRule, ...]:
@@ -125,6 +135,17 @@ class Faults:
         """Put other rules in force, all counts at zero."""
         self._rules = list(rules)
         self._matched = [0] * len(self._rules)
+        self._replaced.set()
+        self._replaced = asyncio.Event()
+
+    async def delay(self, effects: Effects) -> None:
+        """Let a request wait as long as the effects want it to."""
+        if effects.hold:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LONGEST_SECONDS):
+                    await self._replaced.wait()
+        if effects.latency:
+            await asyncio.sleep(effects.latency)
 
     def effects(self, method: str, route: Route) -> Effects:
         """Count a request, and tell what goes wrong with it; of two rules with one action the earlier wins."""
@@ -145,6 +166,7 @@ def _effects(firing: dict[Action, FaultRule]) -> Effects:
     cut, outage = firing.get(Action.CUT), firing.get(Action.OUTAGE)
     return Effects(
         latency=latency.seconds if latency else 0,
+        hold=Action.HOLD in firing,
         status=firing.get(Action.STATUS),
         cut=cut is not None,
         cut_after=cut.after_bytes if cut else None,

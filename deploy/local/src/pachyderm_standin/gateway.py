@@ -1,7 +1,9 @@
 """What all S3 operations share: the file system, the blobs, who may come in, what goes wrong, what was asked."""
 
+import asyncio
 import time
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -48,11 +50,20 @@ class RequestCounts:
 
     by_method: Counter[str] = field(default_factory=Counter)
     by_operation: Counter[str] = field(default_factory=Counter)
+    _counted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def count(self, method: str, operation: str) -> None:
         """Count one request."""
         self.by_method[method] += 1
         self.by_operation[operation] += 1
+        self._counted.set()
+        self._counted = asyncio.Event()
+
+    async def wait_for(self, operations: Collection[str], calls: int, seconds: float) -> None:
+        """Wait until so many calls of these operations, in all, came in. Raises `TimeoutError`."""
+        async with asyncio.timeout(seconds):
+            while sum(self.by_operation[operation] for operation in operations) < calls:
+                await self._counted.wait()
 
     def reset(self) -> None:
         """Start again at zero."""

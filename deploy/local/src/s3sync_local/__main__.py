@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import signal
 import sys
 import time
@@ -11,14 +10,24 @@ from pathlib import Path
 from types import FrameType
 
 from s3sync_local import statedir
-from s3sync_local.binaries import ensure_binaries
+from s3sync_local.binaries import CONTROL_PLANE, TRAINING_OPERATOR, ensure_binaries, ensure_modules
+from s3sync_local.clients import GO_CLIENTS, PYTHON_CLIENTS, ensure_clients, ensure_plotter
 from s3sync_local.cluster import LocalCluster
 from s3sync_local.components import Layout
-from s3sync_local.errors import LocalClusterError
+from s3sync_local.errors import LocalClusterError, MissingToolError
+from s3sync_local.helm import HELM
 from s3sync_local.paths import clusters_dir
+from s3sync_local.promtool import PROMTOOL
 from s3sync_local.realnode import up as up_with_real_node
 
-DOWN_SECONDS = 90
+PROGRAMS = {
+    "cluster": (CONTROL_PLANE, TRAINING_OPERATOR),
+    "helm": (HELM,),
+    "promtool": (PROMTOOL,),
+    "clients": tuple(GO_CLIENTS.values()),
+}
+"""What can be built, with its Go modules."""
+
 WATCH_SECONDS = 1.0
 
 
@@ -43,9 +52,13 @@ def say(text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m s3sync_local", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    commands.add_parser("build", help="build the programs into the cache").set_defaults(run=_build)
+    build = commands.add_parser("build", help="build programs into the cache, side by side")
+    build.add_argument("names", nargs="*", metavar="NAME", default=["cluster"], help=f"of {', '.join(PROGRAMS)}")
+    build.set_defaults(run=_build)
     up = commands.add_parser("up", help="run a cluster until Ctrl-C, SIGTERM or `down`")
     up.add_argument("--detach", action="store_true", help="return when it is ready and leave it running until `down`")
+    up.add_argument("--owner-pid", type=int, help="with --detach: end it when this process ends")
+    up.add_argument("--state-dir", type=Path, help="where its files are kept; default: a directory in the cache")
     up.add_argument("--images", type=Path, help="the node's image catalogue (YAML)")
     up.set_defaults(run=_up)
     up_with_real_node.add_command(commands, say)
@@ -56,12 +69,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _build(_options: argparse.Namespace) -> None:
-    ensure_binaries(say)
+def _build(options: argparse.Namespace) -> None:
+    if unknown := [name for name in options.names if name not in PROGRAMS]:
+        raise MissingToolError(f"{unknown[0]!r} is none of {', '.join(PROGRAMS)}")
+    ensure_modules([module for name in options.names for module in PROGRAMS[name]], say)
+    if "cluster" in options.names:
+        ensure_binaries(say)
+    if "clients" in options.names:
+        ensure_clients([*PYTHON_CLIENTS, *GO_CLIENTS], say)
+        ensure_plotter(say)
 
 
 def _up(options: argparse.Namespace) -> None:
-    cluster = LocalCluster(images=options.images, detach=options.detach, progress=say)
+    cluster = LocalCluster(
+        options.state_dir,
+        images=options.images,
+        detach=options.detach,
+        owner_pid=options.owner_pid,
+        progress=say,
+    )
     cluster.start()
     say(f"ready: {cluster.server}")
     sys.stdout.write(f"export KUBECONFIG={cluster.kubeconfig}\n")
@@ -96,18 +122,8 @@ def _status(options: argparse.Namespace) -> None:
 
 def _down(options: argparse.Namespace) -> None:
     for root in _chosen(options):
-        if keeper := statedir.keeper_pid(root):
-            os.kill(keeper, signal.SIGTERM)
-        _wait_until_gone(root)
+        statedir.stop(root)
         say(f"stopped the cluster of {root}")
-
-
-def _wait_until_gone(root: Path) -> None:
-    for _ in range(DOWN_SECONDS * 10):
-        if not statedir.is_running(root):
-            return
-        time.sleep(0.1)
-    raise LocalClusterError(f"the cluster of {root} did not stop within {DOWN_SECONDS} s; see its log in {root}/logs")
 
 
 def _server(root: Path) -> str:

@@ -20,6 +20,7 @@ from s3sync_local.errors import BuildError, LocalClusterError, MissingToolError
 from s3sync_local.gobuild import BUILD_FLAGS, BUILD_SECONDS, REPORT_SECONDS, GoBuilder, GoModule, Progress, merged
 from s3sync_local.gotoolchain import find_go, required_version
 from s3sync_local.paths import GO_MODULES, cache_dir
+from s3sync_local.sandbox.marker import refuse_inside
 
 KUBERNETES_VERSION = "1.36.3"
 _MAJOR, _MINOR, _ = KUBERNETES_VERSION.split(".")
@@ -121,6 +122,8 @@ def ensure_modules(modules: Sequence[GoModule], progress: Progress) -> dict[str,
     """
     found = {module: _wanted(module) for module in modules}
     missing = [module for module, wanted in found.items() if _missing(wanted)]
+    for module in missing:
+        refuse_inside(module.folder)
     if missing:
         with _build_locks(missing, progress):
             _build(missing, progress)

@@ -20,6 +20,7 @@ from s3sync_local.binaries import ensure_modules
 from s3sync_local.errors import BuildError, LocalClusterError, MissingToolError
 from s3sync_local.gobuild import GoModule, Progress
 from s3sync_local.paths import BOOTSTRAP_UV, GO_MODULES, PYTHON_TOOLS, cache_dir
+from s3sync_local.sandbox.marker import refuse_inside
 
 MC = GoModule("mc", {"mc": "github.com/minio/mc"})
 RCLONE = GoModule("rclone", {"rclone": "github.com/rclone/rclone"})
@@ -78,6 +79,7 @@ def _ensure_python(tool: str, program: str, progress: Progress) -> Path:
     key = environment_key(requirements.read_bytes(), sys.version)
     target = cache_dir() / "tools" / f"{tool}-{key}"
     if not (target / "bin" / program).exists():
+        refuse_inside(program)
         progress(f"installing {tool} from {requirements.name}")
         _install(requirements, target)
     return target / "bin" / program

@@ -37,7 +37,7 @@ class Cluster(ABC):
     start() raises LocalClusterError's subclasses and then leaves nothing running; only the logs stay.
     """
 
-    def __init__(self, state_dir: Path | None, progress: Progress) -> None:
+    def __init__(self, state_dir: Path | None = None, *, progress: Progress = no_progress) -> None:
         self._given_state_dir, self._progress = state_dir, progress
         self._keeper: KeeperProcess | None = None
         self._layout: Layout | None = None
@@ -51,6 +51,16 @@ class Cluster(ABC):
         self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
     ) -> None:
         self.stop()
+
+    @classmethod
+    def attach(cls, state_dir: Path) -> Self:
+        """Return the cluster that another process runs there; this one only uses it, and stop() leaves it running."""
+        layout = Layout(state_dir.resolve())
+        if not layout.info.exists():
+            raise ComponentError(f"no cluster is ready in {state_dir}")
+        cluster = cls(state_dir)
+        cluster._layout, cluster._server = layout, str(json.loads(layout.info.read_text())["server"])
+        return cluster
 
     @abstractmethod
     def _provide(self) -> None:
@@ -173,7 +183,8 @@ class LocalCluster(Cluster):
     """A real Kubernetes on the loopback interface: etcd, API server, controllers, training-operator, a node.
 
     images says which directories stand for which container images, as a mapping or as the node's catalogue file.
-    With detach the cluster stays when this process ends, until `python -m s3sync_local down`.
+    The cluster ends with this process. With detach it stays when this process ends, until the process owner_pid ends
+    or, without one, until `python -m s3sync_local down`.
     """
 
     def __init__(
@@ -184,11 +195,12 @@ class LocalCluster(Cluster):
         node: bool = True,
         images: Mapping[str, Image] | Path | None = None,
         detach: bool = False,
+        owner_pid: int | None = None,
         progress: Progress = no_progress,
     ) -> None:
-        super().__init__(state_dir, progress)
+        super().__init__(state_dir, progress=progress)
         self._training_operator, self._node, self._images = training_operator, node, images
-        self._detach = detach
+        self._detach, self._owner_pid = detach, owner_pid if detach else os.getpid()
         self._binaries: Binaries | None = None
 
     @property
@@ -196,8 +208,15 @@ class LocalCluster(Cluster):
         """The folder of the training-operator's own manifests; `training_operator.CRD` and its like are paths in it."""
         return self._started_binaries().manifests
 
+    @classmethod
+    def attach(cls, state_dir: Path) -> Self:
+        """Return the cluster that another process runs there; this one only uses it, and stop() leaves it running."""
+        cluster = super().attach(state_dir)
+        cluster._binaries = ensure_binaries(no_progress)
+        return cluster
+
     def leave(self) -> None:
-        """Let go of a detached cluster: it goes on without this process, until `python -m s3sync_local down`."""
+        """Let go of a detached cluster, which stays when this process ends."""
         if self._detach:
             self._keeper = None
 
@@ -214,7 +233,7 @@ class LocalCluster(Cluster):
 
     def _keeper_flags(self, layout: Layout) -> list[str]:
         flags = ["--state-dir", str(layout.root)]
-        flags += [] if self._detach else ["--owner-pid", str(os.getpid())]
+        flags += [] if self._owner_pid is None else ["--owner-pid", str(self._owner_pid)]
         flags += [] if self._training_operator else ["--no-training-operator"]
         if self._node:
             flags += ["--node", NODE_NAME, "--images", str(self._catalogue(layout))]

@@ -9,17 +9,16 @@ from pathlib import Path
 
 from s3sync_local import sandbox
 from s3sync_local.errors import LocalClusterError, MissingToolError
-from s3sync_local.gobuild import Progress
-from s3sync_local.images import JOB, OPERATOR, build_images
-from s3sync_local.images.commands import missing_packages as missing_packages_of_images
-from s3sync_local.realnode import ensure_programs
-from s3sync_local.realnode import missing_packages as missing_packages_of_node
+from s3sync_local.images import JOB, OPERATOR
+from s3sync_local.sandbox.needs import NODE, provide
 
 ROOT = Path(__file__).resolve().parents[4]
 TESTS = "tests/e2e"
 SANDBOX_TESTS = ("tests/sandbox", "-k", "ready or termination or end_of")
 """That a kill leaves nothing, at the stage where there is most to leave; `make sandbox` shows it for all."""
-APT_SECONDS = 900
+NEEDS = (NODE, "helm", "operator-image", "job-image", "standin-image")
+SIDE_BY_SIDE = ("-n4", "--dist=loadgroup", "--no-loadscope-reorder")
+"""Most tests wait most of the time. They begin in the order that tests/e2e/conftest.py gives them."""
 GIVEN = {"s3_endpoint": "", "s3_endpoint_here": "", "pachd_address": "", "operator_image": OPERATOR, "job_image": JOB}
 """What can be given besides a kubeconfig, with what is taken where it is not."""
 ANNOUNCEMENT = """\
@@ -80,35 +79,12 @@ def _on_given(options: argparse.Namespace, arguments: Sequence[str]) -> int:
 
 
 def _on_own(arguments: Sequence[str]) -> int:
-    _install_packages(say)
-    ensure_programs(say)
-    build_images(say)
-    code = sandbox.run(_pytest([TESTS, *arguments]), cwd=ROOT)
+    if os.geteuid() != 0:
+        raise MissingToolError("the end-to-end tests run a kubelet, which takes root; run `make e2e` as root")
+    provide(NEEDS, say)
+    code = sandbox.run(_pytest([TESTS, *SIDE_BY_SIDE, *arguments]), cwd=ROOT)
     # What was asked for in particular is all that is run.
     return code or (0 if arguments else sandbox.run(_pytest(SANDBOX_TESTS), cwd=ROOT))
-
-
-def _install_packages(progress: Progress) -> None:
-    """Install what is missing of Debian's packages; raises MissingToolError where that takes rights we lack."""
-    packages = sorted({*missing_packages_of_node(), *missing_packages_of_images()})
-    if os.geteuid() != 0:
-        wanted = f", and apt-get install {' '.join(packages)}" if packages else ""
-        raise MissingToolError(f"the end-to-end tests run a kubelet, which takes root{wanted}; run `make e2e` as root")
-    if not packages:
-        return
-    progress(f"apt-get install {' '.join(packages)}")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
-        ran = subprocess.run(
-            ["apt-get", "-q", *command],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=APT_SECONDS,
-            check=False,
-        )
-        if ran.returncode:
-            raise MissingToolError(f"apt-get {command[0]} failed: {ran.stderr.strip()[-2000:]}")
 
 
 if __name__ == "__main__":

@@ -61,19 +61,6 @@ class KeeperProcess:
                 raise self.failure()
             progress(text)
 
-    def ask(self, request: str, seconds: float) -> None:
-        """Ask for something and wait until it is done; raises ComponentError on failure or when the time is over."""
-        if self._process.stdin is None or self.has_ended():
-            raise self.failure()
-        self._process.stdin.write(f"{request}\n")
-        self._process.stdin.flush()
-        try:
-            event, _ = self._messages.get(timeout=seconds)
-        except queue.Empty:
-            raise ComponentError(f"the local cluster did not {request} within {seconds:.0f} s") from None
-        if event != "done":
-            raise self.failure()
-
     def failure(self) -> ComponentError:
         """Return why the keeper ended: its own words, else the end of its log."""
         if self.has_ended():

@@ -3,12 +3,16 @@
 import fcntl
 import os
 import shutil
+import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from s3sync_local import mounts
 from s3sync_local.components import Layout
-from s3sync_local.errors import StateDirError
+from s3sync_local.errors import LocalClusterError, StateDirError
+
+STOP_SECONDS = 90.0
 
 
 def claim(root: Path) -> int:
@@ -53,6 +57,22 @@ def keeper_pid(root: Path) -> int | None:
         if is_running(root):
             return int(Layout(root).lock.read_text())
     return None
+
+
+def stop(root: Path, seconds: float = STOP_SECONDS) -> None:
+    """Ask the keeper that runs there, if any, to stop its cluster, and wait until it has.
+
+    Raises LocalClusterError where that takes longer.
+    """
+    if keeper := keeper_pid(root):
+        os.kill(keeper, signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    while is_running(root):
+        if time.monotonic() > deadline:
+            raise LocalClusterError(
+                f"the cluster of {root} did not stop within {seconds:.0f} s; see its log in {root}/logs"
+            )
+        time.sleep(0.1)
 
 
 def running(parent: Path) -> list[Path]:

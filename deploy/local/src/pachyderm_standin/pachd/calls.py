@@ -1,6 +1,5 @@
 """What every call shares: who calls, what goes wrong with it, and how commits are looked up."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,8 +41,7 @@ class Call:
         self.gateway.check_up()
         route = Route(operation or self.operation, bucket, path.strip("/"))
         effects = self.gateway.faults.effects(METHOD, route)
-        if effects.latency:
-            await asyncio.sleep(effects.latency)
+        await self.gateway.faults.delay(effects)
         if effects.outage:
             self.gateway.begin_outage(effects.outage)
         self.gateway.check_up()

@@ -109,8 +109,7 @@ class S3Service:
 
     async def _suffer(self, request: S3Request) -> None:
         effects = request.effects
-        if effects.latency:
-            await asyncio.sleep(effects.latency)
+        await self.gateway.faults.delay(effects)
         if effects.outage:
             self.gateway.begin_outage(effects.outage)
         self.gateway.check_up()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from s3sync_local.binaries import COREDNS, TRAINING_OPERATOR, ensure_modules
+from s3sync_local.debian_packages import ensure_packages
 from s3sync_local.errors import ImageError
 from s3sync_local.gobuild import Progress
 from s3sync_local.images import commands, hostenv, inputs, sbom, store
@@ -25,6 +26,7 @@ from s3sync_local.images.foundation import (
 )
 from s3sync_local.images.session import Session
 from s3sync_local.paths import cache_dir
+from s3sync_local.sandbox.marker import refuse_inside
 
 PROGRAMS = ("buildah", "mmdebstrap")
 FORMAT = "1"
@@ -69,7 +71,8 @@ def ensure_entries(
     whole = {reference: entry for reference, entry in found.items() if entry}
     if len(whole) == len(chosen):
         return whole
-    commands.require(PROGRAMS)
+    refuse_inside(next(f"{recipe.name}-image" for recipe in chosen if recipe.reference not in whole))
+    _require_builders(progress)
     with store.exclusive(root, progress), store.workspace(root) as work:
         session = Session(root, work, progress)
         entries = {recipe.reference: _ensure(recipe, session, given) for recipe in chosen}
@@ -85,7 +88,7 @@ def reproduce(name: str, progress: Progress) -> tuple[str, str]:
     """
     (recipe,) = choose([name])
     programs = _go_programs([recipe], {}, progress)
-    commands.require(PROGRAMS)
+    _require_builders(progress)
     root = store.images_dir()
     with store.exclusive(root, progress):
         first, second = (_build_apart(recipe, programs, root, progress) for _ in range(2))
@@ -96,6 +99,12 @@ def _build_apart(recipe: Recipe, programs: Mapping[str, Path], root: Path, progr
     with store.workspace(root) as work:
         session = Session(work, work, progress)
         return inputs.file_digest(_ensure(recipe, session, programs) / ARCHIVE)
+
+
+def _require_builders(progress: Progress) -> None:
+    """Install what builds images where it is missing; raises MissingToolError where that, or building, takes root."""
+    ensure_packages(commands.missing_packages(), progress, "building images")
+    commands.require(PROGRAMS)
 
 
 def choose(names: Iterable[str] | None) -> list[Recipe]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from s3sync_local.errors import ComponentError, SandboxError
 from s3sync_local.gobuild import Progress
 from s3sync_local.images import build_images
 from s3sync_local.owner import KeeperProcess
-from s3sync_local.realnode.configuration import NODE_NAME, import_command, tag_command
+from s3sync_local.realnode.configuration import DONE, KEEPER_SOCKET, NODE_NAME, import_command, tag_command
 from s3sync_local.realnode.programs import SEARCH_PATH, ensure_programs
 
 OWN_IMAGES = ("pause", "coredns", "training-operator")
@@ -39,7 +40,7 @@ class RealCluster(Cluster):
         images: Sequence[Path] = (),
         progress: Progress = no_progress,
     ) -> None:
-        super().__init__(state_dir, progress)
+        super().__init__(state_dir, progress=progress)
         self._images = images
         self._own_images: list[Path] = []
 
@@ -78,9 +79,13 @@ class RealCluster(Cluster):
     def restart(self, component: str) -> None:
         """Stop a component (`kube-proxy`, `containerd`, …) and start it again; returns when its process runs."""
         self.check()
-        if self._keeper is None:
-            raise ComponentError("the cluster is not started")
-        self._keeper.ask(f"restart {component}", RESTART_SECONDS)
+        request = f"restart {component}"
+        try:
+            answer = _ask(request)
+        except OSError as error:
+            raise ComponentError(f"the cluster did not {request}: {error}") from error
+        if answer != DONE:
+            raise ComponentError(answer or f"the cluster ended at the request to {request}")
 
     def _is_ready_since(self, moment: datetime) -> bool:
         """Tell whether a heartbeat after the moment says Ready; its time has no fraction of a second."""
@@ -104,3 +109,13 @@ class RealCluster(Cluster):
         flags += [f"--own-image={archive}" for archive in self._own_images]
         flags += [f"--image={archive}" for archive in self._images if archive not in self._own_images]
         return KeeperProcess("s3sync_local.realnode.keeper", flags, layout.logs / "keeper.log", lock)
+
+
+def _ask(request: str) -> str:
+    """Send a request to the keeper of this sandbox's cluster and return its answer, which ends with the connection."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(RESTART_SECONDS)
+        connection.connect(str(KEEPER_SOCKET))
+        connection.sendall(request.encode())
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(4096), b"")).decode()

@@ -22,6 +22,11 @@ PORTS = Ports(api=6443, etcd=2379, etcd_peer=2380, webhook=9443, probe=8081)
 CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
 """Where `ctr` looks for it; the sandbox has a /run of its own."""
 
+KEEPER_SOCKET = Path("/run/s3sync-keeper.sock")
+"""Where the cluster's keeper, of which there is one in each sandbox, takes requests, one a connection."""
+DONE = "done"
+"""Its answer to a request that it carried out."""
+
 ALL_CONTROLLERS = ("*",)
 
 IDENTITIES: tuple[access.Identity, ...] = (

@@ -1,15 +1,17 @@
 """The process that owns a cluster with a real node; see s3sync_local.keeper, of which it is the second kind.
 
-It also takes requests, one a line on its standard input: `restart COMPONENT`, answered by a `done` message.
+It also takes requests, each a connection to KEEPER_SOCKET: `restart COMPONENT`, answered by DONE or by what is wrong.
 """
 
 import argparse
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,21 @@ from s3sync_local.keeper import WATCH_SECONDS, Keeper, Tell, become_keeper, prep
 from s3sync_local.pki import write_private
 from s3sync_local.processes import Component
 from s3sync_local.realnode import configuration
-from s3sync_local.realnode.configuration import CONTAINERD_SOCKET, NODE_ADDRESS, NODE_NAME, PORTS, NodeLayout
+from s3sync_local.realnode.configuration import (
+    CONTAINERD_SOCKET,
+    DONE,
+    KEEPER_SOCKET,
+    NODE_ADDRESS,
+    NODE_NAME,
+    PORTS,
+    NodeLayout,
+)
 from s3sync_local.realnode.programs import SEARCH_PATH, NodeBinaries, ensure_programs
-from s3sync_local.supervisor import StopRequested
 
 IMPORT_SECONDS = 240.0
 READY_SECONDS = 120
 SETUP_SECONDS = 30
+ASK_SECONDS = 5.0
 NETWORK_NAMESPACES = Path("/run/netns")
 COREDNS_MANIFEST = Path(__file__).with_name("coredns.yaml")
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -72,25 +82,28 @@ class RealKeeper(Keeper):
         self._install_training_operator(rendering)
         self._finish_imports(imports)
         self._wait_until_available()
-        self._become_ready(ports)
 
     def _stay(self) -> None:
-        pending = b""
-        while True:
-            if self._supervisor.pause(WATCH_SECONDS, also=sys.stdin.fileno()):
-                if not (read := os.read(sys.stdin.fileno(), 4096)):
-                    raise StopRequested
-                *requests, pending = (pending + read).split(b"\n")
-                for request in requests:
-                    self._answer(request.decode())
-            self._supervisor.check()
+        with socket.socket(socket.AF_UNIX) as requests:
+            KEEPER_SOCKET.unlink(missing_ok=True)
+            requests.bind(str(KEEPER_SOCKET))
+            requests.listen()
+            self._become_ready(self._ports())
+            while True:
+                if self._supervisor.pause(WATCH_SECONDS, also=requests.fileno()):
+                    self._answer(requests.accept()[0])
+                self._supervisor.check()
 
-    def _answer(self, request: str) -> None:
-        verb, _, name = request.partition(" ")
-        if verb != "restart" or name not in self._supervisor.pids():
-            raise ComponentError(f"the keeper was asked to {request!r}, which it cannot")
-        self._supervisor.restart(name)
-        self._tell("done", request)
+    def _answer(self, connection: socket.socket) -> None:
+        """Carry out a request; who asks and does not go on, or is gone, keeps nobody."""
+        with connection, suppress(OSError):
+            connection.settimeout(ASK_SECONDS)
+            verb, _, name = connection.recv(1024).decode().partition(" ")
+            if verb != "restart" or name not in self._supervisor.pids():
+                connection.sendall(f"the keeper was asked to {verb} {name}, which it cannot".encode())
+                return
+            self._supervisor.restart(name)
+            connection.sendall(DONE.encode())
 
     def _stop(self) -> None:
         super()._stop()
