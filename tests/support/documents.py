@@ -4,6 +4,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -57,8 +58,9 @@ class Page:
         return found
 
 
+@cache
 def read_page(path: Path) -> Page:
-    """Return a page of Markdown."""
+    """Return a page of Markdown, as it was when it was first asked for."""
     page, heading = Page(path), ""
     tokens = MarkdownIt("commonmark").enable("table").parse(path.read_text())
     for before, token in zip([None, *tokens], tokens, strict=False):
