@@ -62,16 +62,12 @@ test-local: .venv/.synced ## The tests of local cluster, node, images and stand-
 	$(BIN)/pytest $(SIDE_BY_SIDE) tests/local
 	$(BIN)/python -m tests.local.covered --write
 
-<<<<<<< HEAD
-unit: .venv/.synced ## The tests that need no server (seconds).
-	$(BIN)/pytest -n 2 tests/unit
-
-quick: .venv/.synced ## What to run while writing: unit tests and the contract on the stand-in.
-	$(BIN)/pytest -n 2 tests/unit tests/contract
-=======
 unit: .venv/.synced ## The tests that need no process and no server (seconds).
 	$(BIN)/pytest tests/unit
->>>>>>> h-unit
+
+quick: .venv/.synced ## What to run while writing: unit, and the contract on one stand-in, without TensorFlow.
+	$(BIN)/pytest tests/unit tests/contract -n 2 --dist loadfile --ignore=tests/contract/test_tensorflow.py \
+		--ignore=tests/contract/test_auth.py --ignore=tests/contract/test_pachd_access.py
 
 integration: .venv/.synced ## The tests on a real API server.
 	$(BIN)/python -m s3sync_local build cluster helm

@@ -12,7 +12,8 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,12 +169,6 @@ def stories() -> dict[str, list[Story]]:
 
 
 STORIES = stories()
-PLAYED = [
-    pytest.param(group, story, id=str(story), marks=pytest.mark.xdist_group(f"docs-{group}"))
-    for group, found in STORIES.items()
-    for story in found
-]
-
 
 ENDPOINT, PACHD = "http://pachd.pachyderm:30600", "grpc://pachd.pachyderm:30650"
 GUARDED_ENDPOINT, GUARDED_PACHD = "https://pachd.pachyderm:30600", "grpcs://pachd.pachyderm:30650"
@@ -223,42 +218,62 @@ def served(session_standin: StandinProcess, tmp_path_factory: pytest.TempPathFac
         yield Servers(session_standin, guarded, made.authority)
 
 
+Play = Callable[[str], AbstractContextManager[LocalCluster]]
+
+
 @pytest.fixture(scope="module")
-def playing(
+def play_group(
     installed: LocalCluster,
     served: Servers,
     trees: Path,
     tmp_path_factory: pytest.TempPathFactory,
     request: pytest.FixtureRequest,
-) -> Iterator[LocalCluster]:
-    """The operator at work in the namespaces of a group's stories; the examples of the spec's page are applied at
-    once."""
+) -> Play:
+    """Begin to play a group of stories: a context manager."""
     plant_trees(trees)
-    chosen = chosen_of(request.param, request.session)
-    for story in chosen:
-        story.folder = tmp_path_factory.mktemp(story.namespace)
-        story.meanings = served.meanings
-        (story.folder / "ca.crt").write_bytes(served.authority.read_bytes())
-        (story.folder / "deploy").symlink_to(ROOT / "deploy")
-    spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": story.namespace}} for story in chosen]
-    installed.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(spaces))
-    settings = QUICK | {
-        "job_image": TREES_IMAGE,
-        "default_endpoint": served.open.endpoint,
-        "default_pachd_address": served.open.pachd_address,
-        "namespaces": ",".join(story.namespace for story in chosen),
-    }
-    log = tmp_path_factory.mktemp("docs-operator") / "log"
-    with OperatorProcess(installed, log, **settings):
-        if request.param == "spec":
-            manifests = [story.manifest(block) for story in chosen for block in story.blocks if block.kind == "yaml"]
-            installed.kubectl("apply", "-f", "-", stdin="\n---\n".join(manifests))
-        yield installed
-        # A sync that is cleaned up after goes only while an operator is there.
+
+    @contextmanager
+    def begin(group: str) -> Iterator[LocalCluster]:
+        chosen = chosen_of(group, request.session)
         for story in chosen:
-            if any("deletionPolicy" in block.text for block in story.blocks):
-                installed.kubectl("delete", "ps3", "--all", "-n", story.namespace, "--timeout=50s")
-    installed.kubectl("delete", "namespaces", "--wait=false", *(story.namespace for story in chosen))
+            story.folder = tmp_path_factory.mktemp(story.namespace)
+            story.meanings = served.meanings
+            (story.folder / "ca.crt").write_bytes(served.authority.read_bytes())
+            (story.folder / "deploy").symlink_to(ROOT / "deploy")
+        spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": story.namespace}} for story in chosen]
+        installed.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(spaces))
+        settings = QUICK | {
+            "job_image": TREES_IMAGE,
+            "default_endpoint": served.open.endpoint,
+            "default_pachd_address": served.open.pachd_address,
+            "namespaces": ",".join(story.namespace for story in chosen),
+        }
+        with OperatorProcess(installed, tmp_path_factory.mktemp("docs-operator") / "log", **settings):
+            yield installed
+            # A sync that is cleaned up after goes only while an operator is there.
+            for story in chosen:
+                if any("deletionPolicy" in block.text for block in story.blocks):
+                    installed.kubectl("delete", "ps3", "--all", "-n", story.namespace, "--timeout=50s")
+        installed.kubectl("delete", "namespaces", "--wait=false", *(story.namespace for story in chosen))
+
+    return begin
+
+
+@pytest.fixture(scope="module")
+def spec_page(play_group: Play, request: pytest.FixtureRequest) -> Iterator[LocalCluster]:
+    """The operator at work in the namespaces of the spec's sections, whose examples are all applied at once."""
+    with play_group("spec") as cluster:
+        chosen = chosen_of("spec", request.session)
+        manifests = [story.manifest(block) for story in chosen for block in story.blocks if block.kind == "yaml"]
+        cluster.kubectl("apply", "-f", "-", stdin="\n---\n".join(manifests))
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def task_pages(play_group: Play) -> Iterator[LocalCluster]:
+    """The operator at work in the namespaces of the pages of tasks."""
+    with play_group("tasks") as cluster:
+        yield cluster
 
 
 def chosen_of(group: str, session: pytest.Session) -> list[Story]:
@@ -267,22 +282,34 @@ def chosen_of(group: str, session: pytest.Session) -> list[Story]:
     return [story for story in STORIES[group] if str(story) in wanted]
 
 
-@pytest.mark.parametrize(("playing", "story"), PLAYED, indirect=["playing"])
-def test_what_a_document_says_is_seen_is_seen(playing: LocalCluster, story: Story) -> None:
+@pytest.mark.xdist_group("docs-spec")
+@pytest.mark.parametrize("story", STORIES["spec"], ids=str)
+def test_what_a_section_of_the_spec_says_is_seen_is_seen(spec_page: LocalCluster, story: Story) -> None:
+    tell(spec_page, story)
+
+
+@pytest.mark.xdist_group("docs-tasks")
+@pytest.mark.parametrize("story", STORIES["tasks"], ids=str)
+def test_what_a_page_of_tasks_says_is_seen_is_seen(task_pages: LocalCluster, story: Story) -> None:
     if story.name == "argocd":
-        as_argocd_is_installed(playing)
+        as_argocd_is_installed(task_pages)
     if not any(item.get("kind") == KIND for block in story.blocks if block.kind == "yaml" for item in documents(block)):
         # A page that applies nothing speaks of the spec's example.
-        keep_or_apply(playing, story, read_page(SPEC).blocks[0])
-        playing.kubectl("wait", "--for=condition=Ready", "ps3", "--all", "-n", story.namespace, "--timeout=60s")
+        keep_or_apply(task_pages, story, read_page(SPEC).blocks[0])
+        task_pages.kubectl("wait", "--for=condition=Ready", "ps3", "--all", "-n", story.namespace, "--timeout=60s")
+    tell(task_pages, story)
+
+
+def tell(cluster: LocalCluster, story: Story) -> None:
+    """Apply a page's YAML, and run its commands, in their order."""
     for block in story.blocks:
         if block.kind == "yaml" and story not in STORIES["spec"]:
-            keep_or_apply(playing, story, block)
+            keep_or_apply(cluster, story, block)
         if block.kind == "sh":
             for line in commands(block):
-                assert run(playing, story, line).ok, line
+                assert run(cluster, story, line).ok, line
         if block.kind == "console":
-            play(playing, story, block)
+            play(cluster, story, block)
 
 
 def as_argocd_is_installed(cluster: LocalCluster) -> None:

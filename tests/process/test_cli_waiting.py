@@ -23,6 +23,8 @@ from tests.support.objects import pod_object, sync_object, terminated
 S3SYNC = Path(sys.executable).parent / "s3sync"
 PATH = "/apis/sync.pachyderm.io/v1alpha1/namespaces/kubeflow/pachydermsyncs/books"
 Answer = dict[str, Any] | int
+SOON = 0.05
+"""How often a command looks, in seconds."""
 
 
 @dataclass
@@ -97,7 +99,15 @@ def serving(server: Server) -> Iterator[Server]:
         runner = loop.run_until_complete(start())
         loop.run_forever()
         loop.run_until_complete(runner.cleanup())
+        loop.run_until_complete(end_what_hangs())
         loop.close()
+
+    async def end_what_hangs() -> None:
+        """End the answers that outlive the connections which waited for them."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
@@ -105,6 +115,13 @@ def serving(server: Server) -> Iterator[Server]:
     yield server
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a command that runs in this process look again soon."""
+    for pause in ("logs.PAUSE", "requests.FIRST_PAUSE", "requests.LONGEST_PAUSE"):
+        monkeypatch.setattr(f"s3sync_cli.{pause}", SOON)
 
 
 @pytest.fixture
@@ -164,7 +181,8 @@ def test_a_run_whose_sync_is_deleted_is_waited_for_no_longer(kubeconfig: Any) ->
 
 
 def test_a_log_is_followed_through_a_publish_that_takes_longer_than_a_pod_is_waited_for(kubeconfig: Any) -> None:
-    with serving(Server(lambda look: DONE if look > 4 else RUNNING)) as server:
+    longer = 1 + round(1 / SOON)
+    with serving(Server(lambda look: DONE if look > longer else RUNNING)) as server:
         result = call(kubeconfig, server, "logs", "books", "-f", "--pod-timeout", "1")
     assert (result.exit_code, result.output) == (0, "the job's line\nand its last\n")
 

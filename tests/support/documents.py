@@ -1,10 +1,10 @@
 """The project's documents as data: headings, links, fenced blocks, and what a console block says is seen."""
 
-import functools
 import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -58,7 +58,7 @@ class Page:
         return found
 
 
-@functools.cache
+@cache
 def read_page(path: Path) -> Page:
     """Return a page of Markdown, as it was when it was first asked for."""
     page, heading = Page(path), ""
