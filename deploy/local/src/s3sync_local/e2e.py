@@ -20,8 +20,8 @@ SANDBOX_CHOICE = ("-k", "(kill and ready) or termination or end_of")
 SANDBOX_NEEDS = (NODE, "standin-image")
 SANDBOXES = 3
 NEEDS = (NODE, "helm", "operator-image", "job-image", "standin-image")
-SIDE_BY_SIDE = ("-n4", "--dist=loadgroup", "--no-loadscope-reorder")
-"""Most tests wait most of the time. They begin in the order that tests/e2e/conftest.py gives them."""
+SIDE_BY_SIDE = ("-n3", "--dist=loadgroup", "--no-loadscope-reorder")
+"""Most tests wait half of the time, so that three keep two processors busy; tests/e2e/conftest.py orders them."""
 GIVEN = {"s3_endpoint": "", "s3_endpoint_here": "", "pachd_address": "", "operator_image": OPERATOR, "job_image": JOB}
 """What can be given besides a kubeconfig, with what is taken where it is not."""
 ANNOUNCEMENT = """\
