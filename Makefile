@@ -84,7 +84,7 @@ demo: .venv/.synced ## The main job on a local Kubernetes; KEEP=1 leaves it up u
 	@exec $(BIN)/python -m s3sync_local.demo $(if $(KEEP),--keep)
 
 sandbox: .venv/.synced ## What the end-to-end tests run in: no kill leaves anything; what the real node does. As root.
-	$(BIN)/python -m s3sync_local.sandbox --need node standin-image -- $(BIN)/python -m pytest tests/sandbox
+	@exec $(BIN)/python -m s3sync_local.e2e --sandbox
 
 # Only what is said on the command line counts: a KUBECONFIG that lies in the environment may be anybody's cluster.
 given = $(if $(filter command line,$(origin $(1))),--$(2)='$($(1))')

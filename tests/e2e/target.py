@@ -235,6 +235,9 @@ def uninstall_operator(target: Target, folder: Path) -> None:
     """
     if target.kubectl("get", "crd", DEFINITION, "--ignore-not-found"):
         target.kubectl("delete", "ps3", "--all", "-A", "--cascade=foreground", "--timeout=120s", timeout=150)
+    # A namespace that still has pods when it is deleted goes only after half of their grace period.
+    operator = ("deployment/s3sync-operator", "-n", OPERATOR_NAMESPACE)
+    target.kubectl("delete", *operator, "--ignore-not-found", "--cascade=foreground", timeout=90)
     target.kubectl("delete", "-k", str(folder), "--ignore-not-found", "--wait=true", timeout=180)
 
 

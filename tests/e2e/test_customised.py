@@ -20,17 +20,11 @@ OLD_SERVICE = {
 
 
 @pytest.mark.fields("spec.branch")
-def test_another_bucket_is_a_branch_of_a_repo(syncs: OwnSyncs, s3: Any) -> None:
-    name = syncs.apply(branch="nightly")
-    assert syncs.wait_ready(name)["destination"] == f"s3://nightly.{name}/testdata"
-    assert stored(s3, f"nightly.{name}") == BOOKS
-
-
-def test_several_syncs_of_one_repo_keep_their_branches_apart(syncs: OwnSyncs, s3: Any) -> None:
+def test_other_buckets_are_branches_of_a_repo_which_several_syncs_keep_apart(syncs: OwnSyncs, s3: Any) -> None:
     first = syncs.apply(branch="one")
     second = syncs.apply(repo=first, branch="two")
-    for name in (first, second):
-        syncs.wait_ready(name)
+    for name, branch in ((first, "one"), (second, "two")):
+        assert syncs.wait_ready(name)["destination"] == f"s3://{branch}.{first}/testdata"
     assert stored(s3, f"one.{first}") == stored(s3, f"two.{first}") == BOOKS
 
 

@@ -53,7 +53,7 @@ def test_the_operators_namespace_enforces_the_restricted_standard(target: Target
         target.kubectl("run", "root", "--image=any", "--privileged", "-n", OPERATOR_NAMESPACE, "--dry-run=server")
 
 
-def test_a_jobs_pod_passes_the_restricted_standard_and_gets_no_token(syncs: OwnSyncs) -> None:
+def test_a_jobs_pod_passes_the_restricted_standard_and_its_service_account_may_do_nothing(syncs: OwnSyncs) -> None:
     name = syncs.apply()
     (pod_name,) = syncs.wait_ready(name)["podNames"]
     pod = json.loads(syncs.kubectl("get", "pod", pod_name, "-o", "json"))
@@ -61,19 +61,13 @@ def test_a_jobs_pod_passes_the_restricted_standard_and_gets_no_token(syncs: OwnS
     mounts = [mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]]
     assert mounts == ["/tmp"]
 
-
-def test_a_jobs_service_account_may_do_nothing(syncs: OwnSyncs) -> None:
-    name = syncs.apply()
-    (pod_name,) = syncs.wait_ready(name)["podNames"]
-    pod = json.loads(syncs.kubectl("get", "pod", pod_name, "-o", "json"))
     subject = f"--as=system:serviceaccount:{syncs.namespace}:{pod['spec']['serviceAccountName']}"
     for verb, resource in FORBIDDEN:
         with pytest.raises(KubectlError):
             syncs.kubectl("auth", "can-i", verb, resource, subject)
 
 
-def test_health_and_metrics_answer_through_the_api_server(target: Target, syncs: OwnSyncs) -> None:
-    syncs.wait_ready(syncs.apply())
+def test_health_and_metrics_answer_through_the_api_server(target: Target, operator: object) -> None:
     pod = operator_pod(target)
     proxy = f"/api/v1/namespaces/{OPERATOR_NAMESPACE}/pods/{pod}"
     assert target.kubectl("get", "--raw", f"{proxy}:8080/proxy/healthz")

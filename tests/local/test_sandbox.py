@@ -167,7 +167,7 @@ def test_a_command_is_asked_for_where_none_is_given() -> None:
     ran = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (ran.returncode, ran.stderr) == (
         1,
-        "error: no command is given; usage: python -m s3sync_local.sandbox -- COMMAND [ARGUMENT…]\n",
+        "error: no command is given; usage: python -m s3sync_local.sandbox [--need NAME…] -- COMMAND [ARGUMENT…]\n",
     )
 
 

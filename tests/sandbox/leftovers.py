@@ -33,7 +33,8 @@ def look() -> Machine:
         links=tuple(sorted(link["ifname"] for link in json.loads(_output("ip", "-json", "link")))),
         nftables=_output("nft", "list", "ruleset"),
         network_namespaces=tuple(sorted(_output("ip", "netns", "list").split())),
-        cgroups=tuple(sorted(str(path) for path in Path("/sys/fs/cgroup").rglob("*") if path.is_dir())),
+        # Unlike a glob, a walk passes over what is removed meanwhile.
+        cgroups=tuple(sorted(folder for folder, _, _ in os.walk("/sys/fs/cgroup"))),
         folders=tuple(str(path) for path in records.MOUNT_POINTS if path.exists() and not os.path.ismount(path)),
         records=tuple(sorted(path.name for path in records.FOLDER.glob("*"))),
         kernel=tuple((Path("/proc/sys") / name).read_text() for name in KERNEL_SETTINGS),

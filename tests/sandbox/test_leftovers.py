@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from s3sync_local.sandbox import records
+from tests.sandbox.conftest import short_folder
 from tests.sandbox.leftovers import Machine, look
 
 CLUSTER = [sys.executable, "-m", "s3sync_local.sandbox", "--", sys.executable, "-m", "tests.sandbox.hold_cluster"]
@@ -22,8 +23,9 @@ STAGES = ("containerd.log", "kube-apiserver.log", "kubelet.log", "ready")
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
+def state() -> Iterator[Path]:
+    with short_folder() as folder:
+        yield folder / "state"
 
 
 @pytest.mark.parametrize("stage", STAGES)

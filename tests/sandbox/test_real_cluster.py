@@ -15,6 +15,10 @@ from s3sync_local.errors import ComponentError, KubectlError
 from s3sync_local.images import STANDIN, build_images
 from s3sync_local.realnode import RealCluster
 from s3sync_local.realnode.configuration import NODE_NAME
+from tests.sandbox.conftest import short_folder
+
+pytestmark = pytest.mark.xdist_group("cluster")
+"""They use one cluster."""
 
 HELLO = """
 import http.server
@@ -25,9 +29,9 @@ RESOLVE = "import socket, sys; print(socket.gethostbyname(sys.argv[1]))"
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+def cluster() -> Iterator[RealCluster]:
     images = list(build_images(print, ["standin"]).values())
-    with RealCluster(tmp_path_factory.mktemp("real") / "state", images=images, progress=print) as cluster:
+    with short_folder() as folder, RealCluster(folder / "state", images=images, progress=print) as cluster:
         yield cluster
 
 

@@ -14,11 +14,14 @@ from s3sync_local.sandbox.needs import NODE, provide
 
 ROOT = Path(__file__).resolve().parents[4]
 TESTS = "tests/e2e"
-SANDBOX_TESTS = ("tests/sandbox", "-k", "ready or termination or end_of")
+SANDBOX_TESTS = "tests/sandbox"
+SANDBOX_CHOICE = ("-k", "(kill and ready) or termination or end_of")
 """That a kill leaves nothing, at the stage where there is most to leave; `make sandbox` shows it for all."""
+SANDBOX_NEEDS = (NODE, "standin-image")
+SANDBOXES = 3
 NEEDS = (NODE, "helm", "operator-image", "job-image", "standin-image")
-SIDE_BY_SIDE = ("-n4", "--dist=loadgroup", "--no-loadscope-reorder")
-"""Most tests wait most of the time. They begin in the order that tests/e2e/conftest.py gives them."""
+SIDE_BY_SIDE = ("-n3", "--dist=loadgroup", "--no-loadscope-reorder")
+"""Most tests wait half of the time, so that three keep two processors busy; tests/e2e/conftest.py orders them."""
 GIVEN = {"s3_endpoint": "", "s3_endpoint_here": "", "pachd_address": "", "operator_image": OPERATOR, "job_image": JOB}
 """What can be given besides a kubeconfig, with what is taken where it is not."""
 ANNOUNCEMENT = """\
@@ -37,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the tests and exit as they do; what is missing is told in one line."""
     options, pytest_arguments = _parser().parse_known_args(arguments)
     try:
-        code = _on_given(options, pytest_arguments) if options.kubeconfig else _on_own(pytest_arguments)
+        code = _run(options, pytest_arguments)
     except LocalClusterError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
@@ -45,9 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
+def _run(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    if options.sandbox:
+        return _on_sandboxes(arguments)
+    return _on_given(options, arguments) if options.kubeconfig else _on_own(arguments)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m s3sync_local.e2e", description=__doc__)
     parser.add_argument("--kubeconfig", type=Path, help="run on this cluster instead of one made here")
+    parser.add_argument("--sandbox", action="store_true", help="run the tests of what the others run in instead")
     for name in GIVEN:
         parser.add_argument(f"--{name.replace('_', '-')}", default="", help=argparse.SUPPRESS)
     return parser
@@ -84,7 +94,15 @@ def _on_own(arguments: Sequence[str]) -> int:
     provide(NEEDS, say)
     code = sandbox.run(_pytest([TESTS, *SIDE_BY_SIDE, *arguments]), cwd=ROOT)
     # What was asked for in particular is all that is run.
-    return code or (0 if arguments else sandbox.run(_pytest(SANDBOX_TESTS), cwd=ROOT))
+    return code or (0 if arguments else _on_sandboxes(SANDBOX_CHOICE))
+
+
+def _on_sandboxes(arguments: Sequence[str]) -> int:
+    """Run the tests of the sandbox, each of their workers in a sandbox of its own, where it sees nothing of others."""
+    provide(SANDBOX_NEEDS, say)
+    worker = f"{sys.executable} -m s3sync_local.sandbox -- {sys.executable}"
+    command = _pytest([SANDBOX_TESTS, f"--tx={SANDBOXES}*popen//python={worker}", "--dist=loadgroup", *arguments])
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -139,9 +139,10 @@ def _remove_empty(path: Path) -> bool:
 
 
 def _kill_all(path: Path) -> None:
-    for procs in path.rglob("cgroup.procs"):
+    # Unlike a glob, a walk passes over what others remove meanwhile.
+    for folder, _, _ in os.walk(path):
         with suppress(OSError):
-            for pid in map(int, procs.read_text().split()):
+            for pid in map(int, (Path(folder) / "cgroup.procs").read_text().split()):
                 # 0 stands for a process of a PID namespace that cannot be seen from here.
                 if pid:
                     os.kill(pid, 9)
