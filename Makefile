@@ -15,7 +15,7 @@ export UV_PYTHON_DOWNLOADS := never
 # A cache on another file system than the tree cannot be linked from; that is no reason for a warning.
 export UV_LINK_MODE ?= $(shell [ "$$(stat -c %d . 2>/dev/null)" = "$$(stat -c %d $${UV_CACHE_DIR:-$$HOME} 2>/dev/null)" ] && echo hardlink || echo copy)
 
-.PHONY: help setup generate verify test unit integration contract crash demo e2e sandbox images sbom reproduce audit bench clean
+.PHONY: help setup generate verify test unit quick integration contract crash demo e2e sandbox images sbom reproduce audit bench clean
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,7 +57,11 @@ test: .venv/.synced ## All tests but e2e: unit, job, contract, integration on a 
 	$(BIN)/pytest tests --ignore=tests/e2e --ignore=tests/sandbox
 
 unit: .venv/.synced ## The tests that need no process and no server (seconds).
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit -n 2
+
+quick: .venv/.synced ## What to run while writing: unit, and the contract on one stand-in, without TensorFlow.
+	$(BIN)/pytest tests/unit tests/contract -n 2 --dist loadfile --ignore=tests/contract/test_tensorflow.py \
+		--ignore=tests/contract/test_auth.py --ignore=tests/contract/test_pachd_access.py
 
 integration: .venv/.synced ## The tests on a real API server.
 	$(BIN)/python -m s3sync_local build
