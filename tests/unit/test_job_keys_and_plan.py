@@ -78,6 +78,11 @@ def test_workers_share_all_files_and_none_twice(found: set[str], count: int) -> 
     assert max(len(plan.mine) for plan in plans) - min(len(plan.mine) for plan in plans) <= 1
 
 
+@pytest.mark.parametrize(("key", "refused"), [(".s3sync", True), (".s3sync/a", True), ("a/.s3sync", False)])
+def test_s3syncs_own_folder_is_refused_at_the_top_level_alone(key: str, refused: bool) -> None:
+    assert (key_problem(key) is not None) is refused
+
+
 def test_no_file_is_an_error_unless_allowed() -> None:
     with pytest.raises(SyncError) as refused:
         make_plan("in", [], SOLE_WORKER, allow_empty=False)
