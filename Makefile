@@ -57,7 +57,7 @@ test: .venv/.synced ## All tests but e2e: unit, job, contract, integration on a 
 	$(BIN)/pytest tests --ignore=tests/e2e --ignore=tests/sandbox
 
 unit: .venv/.synced ## The tests that need no process and no server (seconds).
-	$(BIN)/pytest tests/unit -n 2
+	$(BIN)/pytest tests/unit
 
 quick: .venv/.synced ## What to run while writing: unit, and the contract on one stand-in, without TensorFlow.
 	$(BIN)/pytest tests/unit tests/contract -n 2 --dist loadfile --ignore=tests/contract/test_tensorflow.py \
