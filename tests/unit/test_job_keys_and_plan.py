@@ -6,13 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from s3sync_job.keys import REFUSED_CHARACTERS, destination_prefix, join_key, key_problem
+from s3sync_job.keys import MANIFEST_FOLDER, REFUSED_CHARACTERS, destination_prefix, join_key, key_problem
 from s3sync_job.outcome import Reason, SyncError
 from s3sync_job.plan import SOLE_WORKER, LocalFile, OnInvalidPath, Worker, make_plan, settle_conflicts
 
 PLAIN = "".join(chr(code) for code in range(32, 127) if chr(code) not in REFUSED_CHARACTERS + "/")
 elements = st.text(PLAIN, min_size=1, max_size=8).filter(lambda element: element not in (".", ".."))
-paths = st.lists(elements, min_size=1, max_size=4).map("/".join)
+# Hypothesis tries words of the code, and so s3sync's own folder, too.
+parts = st.lists(elements, min_size=1, max_size=4).filter(lambda parts: parts[0] != MANIFEST_FOLDER)
+paths = parts.map("/".join)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +76,11 @@ def test_workers_share_all_files_and_none_twice(found: set[str], count: int) -> 
     shares = [file for plan in plans for file in plan.mine]
     assert sorted(shares, key=lambda file: file.key) == list(plans[0].everything)
     assert max(len(plan.mine) for plan in plans) - min(len(plan.mine) for plan in plans) <= 1
+
+
+@pytest.mark.parametrize(("key", "refused"), [(".s3sync", True), (".s3sync/a", True), ("a/.s3sync", False)])
+def test_s3syncs_own_folder_is_refused_at_the_top_level_alone(key: str, refused: bool) -> None:
+    assert (key_problem(key) is not None) is refused
 
 
 def test_no_file_is_an_error_unless_allowed() -> None:
