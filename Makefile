@@ -12,6 +12,8 @@ CRD := crd/pachydermsyncs.sync.pachyderm.io.yaml
 REASONS := docs/troubleshooting.md
 
 export UV_PYTHON_DOWNLOADS := never
+# Where this is set, each of the hundreds of processes that the tests start would compile all of its sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 # A cache on another file system than the tree cannot be linked from; that is no reason for a warning.
 export UV_LINK_MODE ?= $(shell [ "$$(stat -c %d . 2>/dev/null)" = "$$(stat -c %d $${UV_CACHE_DIR:-$$HOME} 2>/dev/null)" ] && echo hardlink || echo copy)
 
