@@ -25,6 +25,7 @@ from pachyderm_standin.process import StandinProcess
 from s3sync_local.cluster import LocalCluster
 from s3sync_operator.api import KIND, PLURAL, SHORT_NAME
 from tests.integration.conftest import QUICK
+from tests.support.api import SyncsApi
 from tests.support.certificates import Certificates
 from tests.support.changes import Changes
 from tests.support.cluster import TREES_IMAGE
@@ -37,7 +38,7 @@ UPDATE = os.environ.get("UPDATE_GOLDEN") == "1"
 SPEC = ROOT / "docs/spec.md"
 TASKS = (*sorted((ROOT / "docs/tasks").glob("*.md")), ROOT / "docs/troubleshooting.md")
 NAMESPACE, TOKEN = "kubeflow", "a-token-that-is-known"
-SEEN_SECONDS, COMMAND_SECONDS, QUIET_SECONDS = 120, 90, 4
+SEEN_SECONDS, COMMAND_SECONDS, QUIET_SECONDS, BEGUN_SECONDS = 120, 90, 4, 180
 READS = re.compile(r"kubectl (?:get|describe|logs) ([\w,]+)|s3sync (?:status|logs) ")
 """Commands that only read, and what of."""
 
@@ -266,6 +267,11 @@ def spec_page(play_group: Play, request: pytest.FixtureRequest) -> Iterator[Loca
         chosen = chosen_of("spec", request.session)
         manifests = [story.manifest(block) for story in chosen for block in story.blocks if block.kind == "yaml"]
         cluster.kubectl("apply", "-f", "-", stdin="\n---\n".join(manifests))
+        # All run at once, and so for longer than a reader's one, for which a `kubectl wait` of the page has time.
+        for story in chosen:
+            if any("kubectl wait" in block.text for block in story.blocks):
+                changes = SyncsApi(cluster.kubeconfig, story.namespace).changes("books", BEGUN_SECONDS)
+                any(raw["status"].get("phase") == "Succeeded" for raw in changes)
         yield cluster
 
 
