@@ -228,7 +228,7 @@ def test_a_sync_deleted_while_it_runs_takes_its_repo_with_it(
     syncs.wait_gone(name)
     assert repos(pachd, name) == []
     assert syncs.kubectl("get", "tfjobs", "-o", "name") == ""
-    assert "RepoDeleted" in syncs.events(name)
+    syncs.events(name, until="RepoDeleted")
 
 
 def synced(syncs: Syncs, standin: StandinProcess, trees: Path, policy: str) -> str:
@@ -251,7 +251,7 @@ def test_a_sync_deleted_while_pachyderm_is_down_waits_says_so_and_goes_once_it_i
     syncs.wait_gone(name)
     assert repos(pachd, name) == [name]
     assert list(pachd.api.list_branch(repo=pachd.branch(name).repo)) == []
-    assert "BranchDeleted" in syncs.events(name)
+    syncs.events(name, until="BranchDeleted")
 
 
 def test_where_pachyderm_is_gone_for_good_the_annotation_lets_the_sync_go(
@@ -265,7 +265,7 @@ def test_where_pachyderm_is_gone_for_good_the_annotation_lets_the_sync_go(
     syncs.wait_gone(name)
     standin.begin_outage(0)
     assert repos(pachd, name) == [name]
-    assert "CleanupSkipped" in syncs.events(name)
+    syncs.events(name, until="CleanupSkipped")
 
 
 def test_past_the_deadline_a_sync_goes_with_a_warning_of_what_is_left(
@@ -278,7 +278,7 @@ def test_past_the_deadline_a_sync_goes_with_a_warning_of_what_is_left(
         syncs.kubectl("delete", "ps3", name, "--wait=false")
         syncs.wait_gone(name)
         standin.begin_outage(0)
-        assert "CleanupAbandoned" in syncs.events(name)
+        syncs.events(name, until="CleanupAbandoned")
 
 
 def test_a_sync_deleted_while_the_operator_is_away_is_held_and_cleaned_up_after_once_it_is_back(

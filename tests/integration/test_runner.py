@@ -32,7 +32,7 @@ def test_a_job_carries_out_a_sync_and_the_status_names_it(syncs: Syncs, operator
     assert status["counts"]["verified"] == 2
     assert status["podNames"][0].startswith(f"{status['jobName']}-0-")
     assert jobs(syncs, "tfjobs") == []
-    assert syncs.events(name) == ["BranchCreated", "JobCreated", "Verified"]
+    assert syncs.events(name, until="Verified") == ["BranchCreated", "JobCreated", "Verified"]
     syncs.kubectl("delete", "ps3", name)
     syncs.kubectl("wait", "--for=delete", f"job/{status['jobName']}", "--timeout=60s")
 
@@ -88,8 +88,9 @@ def test_another_runner_ends_the_job_of_the_one_before(
     hold(standin)
     name = syncs.apply(runner=before)
     syncs.wait_phase(name, "Running")
-    standin.clear_faults()
     syncs.apply(name, runner=after)
+    next(syncs.acknowledged(name))
+    standin.clear_faults()
     status = syncs.wait_ready(name)
     assert [len(jobs(syncs, kind)) for kind in (f"{before}s", f"{after}s")] == [0, 1]
     assert ("jobName" in status, "tfJobName" in status) == (after == "Job", after == "TFJob")

@@ -76,7 +76,7 @@ def test_a_request_runs_the_sync_once_more_and_it_stays_ready_meanwhile(
     assert (status["lastHandledRunRequest"], status["observedGeneration"]) == ("a", 1)
     assert status["tfJobName"] != before["tfJobName"]
     assert list(conditions(status)) == ["Ready"]
-    assert "RunRequested" in syncs.events(name)
+    syncs.events(name, until="RunRequested")
     assert operator.sample("s3sync_runs_finished_total", **verified) == earlier + 2
 
 
@@ -119,7 +119,7 @@ def test_a_suspended_sync_runs_once_it_is_resumed(syncs: Syncs, operator: Operat
     assert conditions(status)["Ready"]["status"] == "True"
     change(syncs, name, suspend=False)
     wait_runs(syncs, name, "Request", "Spec")
-    told = syncs.events(name)
+    told = syncs.events(name, until="Resumed", times=2)
     assert (told.count("Suspended"), told.count("Resumed")) == (2, 2)
 
 
@@ -135,7 +135,7 @@ def test_of_the_runs_that_an_operator_missed_one_is_made_up_for(syncs: Syncs, ow
     status = wait_runs(syncs, name, "Schedule", "Spec")
     last = datetime.fromisoformat(status["lastScheduleTime"])
     assert datetime.fromisoformat(status["nextScheduleTime"]) - last == timedelta(hours=1)
-    assert "Scheduled" in syncs.events(name)
+    syncs.events(name, until="Scheduled")
 
 
 def test_a_schedule_that_never_comes_is_told_with_its_field(syncs: Syncs, operator: OperatorProcess) -> None:
@@ -193,7 +193,7 @@ def test_no_more_runs_than_allowed_are_under_way_also_when_the_operator_is_kille
             assert time.monotonic() < deadline, listed
             time.sleep(0.2)
         assert most == 1
-        assert "Queued" in syncs.events(names[-1])
+        syncs.events(names[-1], until="Queued")
 
 
 SETTINGS = Settings(job_image=JOB_IMAGE, retry_delay=1, gateway_timeout=5)

@@ -50,6 +50,7 @@ def test_describe_shows_the_events_in_the_order_in_which_they_came(syncs: Syncs,
     syncs.wait_ready(name)
     syncs.kubectl("annotate", "ps3", name, f"{ANNOTATION_RUN_REQUESTED}=one")
     syncs.wait_for(name, lambda status: len(status.get("history", ())) == 2, "run again")
+    syncs.events(name, until="Verified", times=2)
     _, _, events = syncs.kubectl("describe", "ps3", name).partition("\nEvents:\n")
     reasons = [line.split()[1] for line in events.splitlines()[2:] if line.strip()]
     first = ["BranchCreated", "TFJobCreated", "Verified"]
@@ -63,6 +64,7 @@ def test_each_line_about_a_sync_names_it_and_its_run(
     job = syncs.wait_ready(good)["tfJobName"]
     bad = syncs.apply(endpoint="http://127.0.0.1:9", runPolicy={"backoffLimit": 1})
     syncs.wait_stalled(bad)
+    watchful.wait_for_log("EndpointUnreachable", times=2)
     about: dict[str, list[dict[str, Any]]] = {good: [], bad: []}
     for line in lines(watchful):
         if "object" not in line:

@@ -38,7 +38,7 @@ def test_a_missing_input_path(syncs: Syncs, operator: OperatorProcess, s3: Any) 
     name = syncs.apply_tree("no-such-directory")
     assert_final(syncs.wait_stalled(name), "InputPathNotFound", "no-such-directory")
     assert "Contents" not in s3.list_objects(Bucket=f"master.{name}")
-    assert syncs.events(name)[-1] == "InputPathNotFound"
+    assert syncs.events(name, until="InputPathNotFound")[-1] == "InputPathNotFound"
 
 
 def test_an_empty_directory(syncs: Syncs, operator: OperatorProcess, trees: Path) -> None:
@@ -236,10 +236,10 @@ def test_a_pod_evicted_through_the_api_is_run_again(
     hold(standin)
     name = syncs.apply()
     pod = syncs.wait_phase(name, "Running")["podNames"][0]
-    standin.clear_faults()
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": syncs.namespace}}
     path = f"/api/v1/namespaces/{syncs.namespace}/pods/{pod}/eviction"
     syncs.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+    standin.clear_faults()
     syncs.wait_ready(name)
 
 

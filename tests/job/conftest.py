@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import jsonschema
 import pytest
 from botocore.config import Config
 
 from pachyderm_standin.process import StandinProcess
 from tests.support.job_server import REAL, JobServer
 from tests.support.pachd import Message, Pachd
+from tests.support.schemas import validator
 
 REPOSITORY = Path(__file__).parents[2]
-SCHEMA = jsonschema.Draft202012Validator(json.loads((REPOSITORY / "tests/golden/report/schema.json").read_text()))
+SCHEMA = validator(json.loads((REPOSITORY / "tests/golden/report/schema.json").read_text()))
 RUN_SECONDS = 90
 CLIENTS = ("file_io", "minio", "pfs")
 MANIFEST = "/.s3sync/manifest.json"

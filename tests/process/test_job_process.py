@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from s3sync_job import __main__ as process
@@ -24,10 +23,9 @@ from s3sync_job.report import Counts, failed
 from s3sync_job.run import Run
 from s3sync_job.settings import Gateway, Settings
 from s3sync_job.steps import Steps
+from tests.support.schemas import validator
 
-SCHEMA = jsonschema.Draft202012Validator(
-    json.loads((Path(__file__).parents[1] / "golden/report/schema.json").read_text())
-)
+SCHEMA = validator(json.loads((Path(__file__).parents[1] / "golden/report/schema.json").read_text()))
 TOKEN = "hunter2-hunter2"
 SETTINGS = Settings(
     bucket="master.testrepo",

@@ -111,6 +111,8 @@ def seen(block: Block) -> list[Seen]:
 
 # What differs from run to run, and what stands for it where two outputs are compared.
 _VARYING = (
+    # How often a job tells its progress, if at all, is a matter of how long it takes.
+    (r"(?m)^(copied|verified) \d+/\d+ files, .*$", ""),
     (r"\bsha256:[0-9a-f]{64}\b", "DIGEST"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "UID"),
     (r"\b[0-9a-f]{32}\b", "COMMIT"),

@@ -28,7 +28,7 @@ START_SECONDS = 90
 STOP_SECONDS = 60
 ENDS_WITH_THE_TESTS = ("setpriv", "--pdeathsig", "KILL", "--")
 """However they end: an operator that nobody stops would go on serving whatever cluster has its port next."""
-RESYNC_SECONDS = 30
+RESYNC_SECONDS, LOG_SECONDS = 30, 30
 LAST_RESYNC = "s3sync_last_successful_resync_timestamp_seconds"
 SECOND_CLUSTER = "second-cluster"
 NAMESPACES = 8
@@ -168,6 +168,13 @@ class OperatorProcess:
             log.seek(begins_at)
             text = log.read().decode(errors="replace")
         assert "Traceback" not in text, text
+
+    def wait_for_log(self, text: str, times: int = 1) -> None:
+        """Wait until its log holds the text so often: it is logged after it is written to the status."""
+        deadline = time.monotonic() + LOG_SECONDS
+        while self.log.read_text().count(text) < times:
+            assert time.monotonic() < deadline, f"{text} is not logged:\n{self.log.read_text()}"
+            time.sleep(0.1)
 
     def wait_for_resyncs(self, count: int) -> None:
         """Wait until it has looked at everything that it serves so many times more."""

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -68,13 +69,28 @@ class Syncs:
         """Return the sync as stored; raises KubectlError where it is not there."""
         return self.api.get(name)
 
+    def acknowledged(self, name: str) -> Iterator[dict[str, Any]]:
+        """Yield the statuses that speak of the sync's present spec."""
+        for changed in self.api.changes(name, WAIT_SECONDS):
+            status = changed.get("status", {})
+            if status.get("observedGeneration") == changed["metadata"]["generation"]:
+                yield status
+
     def statuses(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield the sync's status as it is and at each change, for as long as tests wait."""
         return (changed.get("status", {}) for changed in self.api.changes(name, WAIT_SECONDS))
 
     def wait_for(self, name: str, wanted: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
         """Wait until the status is as wanted and return it."""
-        for status in self.statuses(name):
+        return self._first(name, self.statuses(name), wanted, what)
+
+    def _wait_acknowledged(self, name: str, wanted: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
+        return self._first(name, self.acknowledged(name), wanted, what)
+
+    def _first(
+        self, name: str, statuses: Iterator[dict[str, Any]], wanted: Callable[[dict[str, Any]], bool], what: str
+    ) -> dict[str, Any]:
+        for status in statuses:
             if wanted(status):
                 return status
         raise AssertionError(f"{name} is not {what}: {yaml.safe_dump(self.get(name))}\n{self.objects()}")
@@ -85,24 +101,36 @@ class Syncs:
 
     def wait_ready(self, name: str) -> dict[str, Any]:
         """Wait until the sync is verified."""
-        return self.wait_for(name, lambda status: conditions(status).get("Ready", {}).get("status") == "True", "ready")
+        return self._wait_acknowledged(
+            name, lambda status: conditions(status).get("Ready", {}).get("status") == "True", "ready"
+        )
 
     def wait_stalled(self, name: str) -> dict[str, Any]:
         """Wait until the sync has failed for good."""
-        return self.wait_for(name, lambda status: "Stalled" in conditions(status), "stalled")
+        return self._wait_acknowledged(name, lambda status: "Stalled" in conditions(status), "stalled")
 
     def wait_reason(self, name: str, reason: str) -> dict[str, Any]:
         """Wait until Ready gives the reason."""
-        return self.wait_for(
+        return self._wait_acknowledged(
             name, lambda status: conditions(status).get("Ready", {}).get("reason") == reason, f"at {reason}"
         )
 
     def wait_phase(self, name: str, phase: str) -> dict[str, Any]:
         """Wait until the sync is in a phase."""
-        return self.wait_for(name, lambda status: status.get("phase") == phase, phase)
+        return self._wait_acknowledged(name, lambda status: status.get("phase") == phase, phase)
 
-    def events(self, name: str) -> list[str]:
-        """Return the reasons of the sync's Events, in their order."""
+    def events(self, name: str, *, until: str = "", times: int = 1) -> list[str]:
+        """Return the reasons of the sync's Events, in their order.
+
+        Events are posted after the status that they tell of is written: `until` waits for that reason.
+        """
+        deadline = time.monotonic() + WAIT_SECONDS
+        while (found := self._events(name)).count(until) < times and until:
+            assert time.monotonic() < deadline, f"{name} has no Event {until}, only {found}"
+            time.sleep(0.1)
+        return found
+
+    def _events(self, name: str) -> list[str]:
         found = json.loads(self.kubectl("get", "events", f"--field-selector=involvedObject.name={name}", "-o", "json"))
         items = sorted(found["items"], key=lambda item: str(item.get("eventTime") or item["firstTimestamp"]))
         return [item["reason"] for item in items]
