@@ -32,7 +32,7 @@ setup: .venv/.synced ## Make the Python environment from the lock.
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
 		|| { echo "Python 3.11 is missing: install it (Debian 12: apt-get install python3.11), or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@uv="$$($(PYTHON) deploy/local/bootstrap_uv.py)" && echo "==> Python environment from uv.lock" >&2 \
-		&& "$$uv" sync --locked --python "$(PYTHON)" && touch $@
+		&& "$$uv" sync --locked --compile-bytecode --python "$(PYTHON)" && touch $@
 
 generate: .venv/.synced ## Write everything that is generated: the CRD, install.yaml, the chart's copies; format the sources.
 	$(BIN)/python -m s3sync_operator.crd > $(CRD)
