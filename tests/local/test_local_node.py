@@ -19,9 +19,9 @@ import pytest
 
 from s3sync_local.cluster import LocalCluster
 from s3sync_local.errors import KubectlError
-from tests.support.cluster import JOB_IMAGE
+from tests.support.cluster import JOB_IMAGE, WORKER
 
-NAMESPACE = "local-node"
+NAMESPACE = f"local-node-{WORKER}"
 LIMIT = 30.0
 
 
