@@ -22,6 +22,7 @@ from s3sync_local.errors import KubectlError
 from tests.support.cluster import JOB_IMAGE, WORKER
 
 NAMESPACE = f"local-node-{WORKER}"
+OTHER = f"other-{WORKER}"
 LIMIT = 30.0
 
 
@@ -374,15 +375,15 @@ class OtherNode:
     def _start(self) -> subprocess.Popen[bytes]:
         flags = {
             "--kubeconfig": self.pods.cluster.kubeconfig,
-            "--name": "other",
+            "--name": OTHER,
             "--images": self._images,
             "--state-dir": self.state,
         }
         words = [str(word) for flag in flags.items() for word in flag]
         process = subprocess.Popen([sys.executable, "-m", "s3sync_local.node", *words])
         try:
-            self.pods.kubectl("wait", "node/other", "--for=create", f"--timeout={LIMIT:.0f}s")
-            self.pods.kubectl("wait", "node/other", "--for=condition=Ready", f"--timeout={LIMIT:.0f}s")
+            self.pods.kubectl("wait", f"node/{OTHER}", "--for=create", f"--timeout={LIMIT:.0f}s")
+            self.pods.kubectl("wait", f"node/{OTHER}", "--for=condition=Ready", f"--timeout={LIMIT:.0f}s")
         except BaseException:
             process.kill()
             process.wait(LIMIT)
@@ -403,11 +404,11 @@ def other(pods: Pods, tmp_path: Path) -> Iterator[OtherNode]:
     yield node
     if node.process.poll() is None:
         node.end(signal.SIGTERM)
-    pods.kubectl("delete", "node", "other", "--ignore-not-found")
+    pods.kubectl("delete", "node", OTHER, "--ignore-not-found")
 
 
 def test_a_killed_node_leaves_no_process_of_its_pods_and_its_next_life_fails_them(pods: Pods, other: OtherNode) -> None:
-    mark = start_family(pods, "orphaned", image="shell", nodeName="other")
+    mark = start_family(pods, "orphaned", image="shell", nodeName=OTHER)
     pods.wait("orphaned", "{.status.phase}", "Running")
     other.end(signal.SIGKILL)
     eventually(lambda: not processes_of(mark), "all three processes are gone")
@@ -423,11 +424,11 @@ def test_a_stopped_node_ends_its_pods_takes_itself_off_and_leaves_no_file(
     pods: Pods, other: OtherNode, number: signal.Signals
 ) -> None:
     name = f"stopped-{number.name.lower()}"
-    mark = start_family(pods, name, image="shell", nodeName="other")
+    mark = start_family(pods, name, image="shell", nodeName=OTHER)
     assert other.end(number) == 0
     assert processes_of(mark) == []
     assert not other.state.exists()
-    assert pods.kubectl("get", "node", "other", "--ignore-not-found") == ""
+    assert pods.kubectl("get", "node", OTHER, "--ignore-not-found") == ""
     assert pods.get(name)["status"]["reason"] == "Terminated"
 
 
