@@ -226,3 +226,18 @@ async def test_a_staging_branch_that_was_made_of_another_one_goes_without_that_o
     await collector.sweep(in_turn(lambda: [over], lambda: [over]))
     assert [info.branch.name for info in pachd.api.list_branch(repo=master.repo)] == ["master"]
     assert [info.commit.id for info in pachd.commits(master.repo)] == [info.commit.id for info in before]
+
+
+async def test_what_a_run_stages_that_began_after_the_first_listing_stays(
+    standin: StandinProcess, pachd: Pachd, collector: Collector
+) -> None:
+    asked = replace(finished(standin), run_request="again")
+    assert run_of(asked) != run_of(finished(standin))
+    staged = f"{staging_branch(run_of(asked))}-w0"
+
+    def before_it_began() -> list[Sync]:
+        pachd.commit(pachd.branch("testrepo", staged), {"/x": b"x"})
+        return [finished(standin)]
+
+    await collector.sweep(in_turn(before_it_began, lambda: [asked]))
+    assert pachd.files(pachd.head(pachd.branch("testrepo", staged))) == {"/x": b"x"}
