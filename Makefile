@@ -21,10 +21,10 @@ export UV_LINK_MODE ?= $(shell [ "$$(stat -c %d . 2>/dev/null)" = "$$(stat -c %d
 WORKERS ?= 4
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadgroup
 
-.PHONY: help setup generate verify test test-local unit quick integration contract crash demo e2e sandbox images sbom reproduce audit bench clean
+.PHONY: help setup generate verify test test-local unit quick integration contract crash mutation demo e2e sandbox images sbom reproduce audit bench clean
 
 help: ## List the commands.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.synced ## Make the Python environment from the lock.
 
@@ -81,6 +81,10 @@ contract: .venv/.synced ## What we hold of Pachyderm, against the stand-in or S3
 crash: .venv/.synced ## Kill operator and workers at random moments, KILLS=100 times; SEED=… for the same choices again.
 	$(BIN)/python -m s3sync_local build
 	CRASH_KILLS=$(or $(KILLS),100) CRASH_SEED=$(SEED) $(BIN)/pytest tests/integration/test_crashes.py -s
+
+mutation: .venv/.synced ## Put 40 faults into a copy of the product, one at a time: a test must find each. FAULTS=… for some.
+	$(BIN)/python -m s3sync_local build cluster helm
+	$(BIN)/python -m tests.mutation $(if $(FAULTS),--only $(FAULTS)) $(MUTATION_FLAGS)
 
 demo: .venv/.synced ## The main job on a local Kubernetes; KEEP=1 leaves it up until Ctrl-C.
 	@exec $(BIN)/python -m s3sync_local.demo $(if $(KEEP),--keep)

@@ -112,7 +112,9 @@ def test_what_others_wrote_to_the_staging_branch_after_its_manifest_is_not_taken
 
 
 @pytest.mark.parametrize("stray", [{"/in/stray": b"x"}, {"/in/a": b"A"}])
-def test_what_others_write_into_the_commit_of_the_manifest_fails_the_run(job: Job, stray: dict[str, bytes]) -> None:
+def test_what_others_write_into_the_commit_of_the_manifest_fails_the_run_and_is_not_taken_over_by_the_next(
+    job: Job, stray: dict[str, bytes]
+) -> None:
     job.write(FILES)
     job.standin.set_faults([{"action": "hold", "operation": "FinishCommit", "after": 1, "times": 1}])
     with begun(job, "FinishCommit", *PFS, *staging(job), calls=2) as process:
@@ -122,6 +124,9 @@ def test_what_others_write_into_the_commit_of_the_manifest_fails_the_run(job: Jo
     run = ended(process.returncode, output, errors)
     assert (run.code, run.reason) == (165, "CommitFailed")
     assert "staged" not in run.report
+    again = job.stage("pfs")
+    assert (again.code, job.staged()) == (0, FILES)
+    assert "earlier attempt" not in again.report["message"]
 
 
 def test_removing_a_staging_branch_that_was_made_of_another_branch_spares_that_one_s_commits(job: Job) -> None:

@@ -81,6 +81,14 @@ def test_what_was_written_is_printed_as_read_back(job: Job, run: Any) -> None:
     assert b"as string: >><<\n" in output
 
 
+def test_a_file_that_changed_replaces_the_one_in_the_branch(job: Job, client: str) -> None:
+    arguments = ("-i", "in", "--client", client, "--pachd-address", job.standin.pachd_address)
+    for files in ({"in/a": b"one", "in/b": b"x"}, {"in/a": b"two", "in/b": b""}):
+        job.write(files)
+        assert job.run(*arguments).code == 0
+        assert {key: job.stored(key) for key in job.listed()} == files
+
+
 def test_a_missing_repo_is_told(job: Job, run: Any) -> None:
     job.write({"in/a": b"x"})
     ended = run("-b", "master.nowhere")
