@@ -29,6 +29,8 @@ QUICK: dict[str, Any] = {
     "gateway_timeout": 3,
     "job_image": JOB_IMAGE,
 }
+WATCHING = QUICK | {"resync_interval": 60, "sweep_interval": 60}
+"""What only a resync would notice is noticed too late by this one. It also saves the API server 30 lists a second."""
 
 
 def plant(trees: Path, name: str, files: dict[str, bytes]) -> str:
@@ -90,7 +92,7 @@ def syncs(installed: LocalCluster, namespace: str, standin: StandinProcess) -> S
 @pytest.fixture(scope="session")
 def shared_operator(installed: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedOperator]:
     """The operator that serves the tests which leave it alone."""
-    with SharedOperator(installed, tmp_path_factory.mktemp("operator"), **QUICK) as shared:
+    with SharedOperator(installed, tmp_path_factory.mktemp("operator"), **WATCHING) as shared:
         yield shared
 
 

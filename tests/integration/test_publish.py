@@ -175,7 +175,7 @@ def test_a_head_that_finished_with_an_error_counts_for_nothing(
 
 
 def test_what_a_deleted_sync_had_staged_is_collected(
-    syncs: Syncs, operator: OperatorProcess, trees: Path, pachd: Pachd, atomic: dict[str, Any]
+    syncs: Syncs, own_operator: OperatorProcess, trees: Path, pachd: Pachd, atomic: dict[str, Any]
 ) -> None:
     plant(trees, "tree", TREE)
     branch = pachd.branch("kept")

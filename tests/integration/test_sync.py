@@ -19,7 +19,7 @@ BOOKS = {str(path.relative_to(ROOT)) for path in (ROOT / "testdata").rglob("*") 
 
 
 def test_a_sync_costs_at_most_four_writes_and_an_idle_operator_makes_none(
-    syncs: Syncs, operator: OperatorProcess, installed: LocalCluster
+    syncs: Syncs, own_operator: OperatorProcess, installed: LocalCluster
 ) -> None:
     before = writes(syncs, installed)
     name = syncs.apply()
@@ -30,7 +30,7 @@ def test_a_sync_costs_at_most_four_writes_and_an_idle_operator_makes_none(
     assert made["create tfjobs"] == 1
     # Two resyncs pass, and the operator looks at everything it serves.
     syncs.kubectl("wait", "--for=condition=Ready", f"ps3/{name}")
-    operator.wait_for_resyncs(3)
+    own_operator.wait_for_resyncs(3)
     assert writes(syncs, installed) == after_ready
 
 
@@ -58,14 +58,14 @@ def test_the_same_spec_never_runs_twice(syncs: Syncs, operator: OperatorProcess)
     assert raw["items"] == []
 
 
-def test_replacing_the_object_does_not_run_it_again(syncs: Syncs, operator: OperatorProcess) -> None:
+def test_replacing_the_object_does_not_run_it_again(syncs: Syncs, own_operator: OperatorProcess) -> None:
     name = syncs.apply()
     first = syncs.wait_ready(name)
     raw = syncs.get(name)
     raw["metadata"] = {"name": name, "namespace": syncs.namespace}
     del raw["status"]
     syncs.kubectl("replace", "-f", "-", stdin=json.dumps(raw))
-    operator.wait_for_resyncs(2)
+    own_operator.wait_for_resyncs(2)
     assert syncs.get(name)["status"] == first
 
 
