@@ -7,9 +7,13 @@ SHELL := /bin/bash -o pipefail
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-SOURCES := operator/src job_image/src job_image/bench deploy/local tests
+SOURCES := operator/src job_image/src pachyderm/src job_image/bench deploy/local tests
 CRD := crd/pachydermsyncs.sync.pachyderm.io.yaml
 REASONS := docs/troubleshooting.md
+PROTO := s3sync_pachyderm/proto
+# protoc DIR: write the messages' modules into a folder.
+protoc = $(BIN)/python -m grpc_tools.protoc -Ipachyderm/src --python_out=$(1) --pyi_out=$(1) \
+	$(PROTO)/pfs.proto $(PROTO)/version.proto
 
 export UV_PYTHON_DOWNLOADS := never
 # Where this is set, each of the hundreds of processes that the tests start would compile all of its sources anew.
@@ -28,7 +32,7 @@ help: ## List the commands.
 
 setup: .venv/.synced ## Make the Python environment from the lock.
 
-.venv/.synced: pyproject.toml uv.lock operator/pyproject.toml job_image/pyproject.toml deploy/local/pyproject.toml
+.venv/.synced: pyproject.toml uv.lock operator/pyproject.toml job_image/pyproject.toml pachyderm/pyproject.toml deploy/local/pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
 		|| { echo "Python 3.11 is missing: install it (Debian 12: apt-get install python3.11), or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@uv="$$($(PYTHON) deploy/local/bootstrap_uv.py)" && echo "==> Python environment from uv.lock" >&2 \
@@ -39,12 +43,13 @@ generate: .venv/.synced ## Write everything that is generated: the CRD, install.
 	$(BIN)/python -m s3sync_operator.troubleshooting > $(REASONS)
 	$(BIN)/python -m s3sync_local.manifests
 	$(BIN)/python -m tests.support.fields
+	$(call protoc,pachyderm/src)
 	$(BIN)/ruff format -q $(SOURCES)
 
 verify: .venv/.synced ## Lint, types, architecture; fail if anything generated is not as committed.
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
-	$(BIN)/mypy operator/src job_image/src deploy/local/src tests
+	$(BIN)/mypy operator/src job_image/src pachyderm/src deploy/local/src tests
 	MYPYPATH=job_image/bench $(BIN)/mypy job_image/bench
 	$(BIN)/lint-imports
 	$(BIN)/python -m s3sync_operator.crd | diff -u $(CRD) - \
@@ -53,6 +58,9 @@ verify: .venv/.synced ## Lint, types, architecture; fail if anything generated i
 		|| { echo "$(REASONS) is not as generated: run 'make generate' and commit" >&2; exit 1; }
 	$(BIN)/python -m s3sync_local.manifests --check
 	$(BIN)/python -m tests.support.fields --check
+	made=$$(mktemp -d) && trap 'rm -rf "$$made"' EXIT && $(call protoc,"$$made") \
+		&& diff -ur --exclude='*.proto' --exclude=__init__.py --exclude=__pycache__ pachyderm/src/$(PROTO) "$$made/$(PROTO)" \
+		|| { echo "pachyderm/src/$(PROTO) is not as generated: run 'make generate' and commit" >&2; exit 1; }
 	"$$($(PYTHON) deploy/local/bootstrap_uv.py)" lock --check
 
 test: .venv/.synced ## All tests but e2e and test-local: unit, job, contract, clients, integration on a real API server.

@@ -125,15 +125,21 @@ def test_a_wrong_token_for_pachd_alone_is_denied_and_named(sync: Callable[..., E
 
 @pytest.mark.parametrize("through", ["S3", "gRPC"])
 @pytest.mark.parametrize(
-    ("server", "ca", "words"),
+    ("server", "ca", "ending", "words"),
     [
-        ("secure", "other-ca", "a CA that is not trusted"),
-        ("expired", "ca", "has expired"),
-        ("misnamed", "ca", "is for another host"),
+        ("secure", "other-ca", (167, "CertificateUntrusted"), "a CA that is not trusted"),
+        ("expired", "ca", (168, "CertificateExpired"), "has expired"),
+        ("misnamed", "ca", (163, "TLSFailed"), "is for another host"),
     ],
 )
-def test_each_fault_of_a_certificate_is_told_by_name(
-    sync: Callable[..., Ended], request: pytest.FixtureRequest, through: str, server: str, ca: str, words: str
+def test_each_fault_of_a_certificate_has_its_reason(
+    sync: Callable[..., Ended],
+    request: pytest.FixtureRequest,
+    through: str,
+    server: str,
+    ca: str,
+    ending: tuple[int, str],
+    words: str,
 ) -> None:
     target: StandinProcess = request.getfixturevalue(server)
     if through == "gRPC":
@@ -141,7 +147,7 @@ def test_each_fault_of_a_certificate_is_told_by_name(
     else:
         # Straight to the branch, so that pachd is not asked first.
         run = sync(target, "minio", "--staging-branch", "", ca=ca, PACHD_ADDRESS="")
-    assert (run.code, run.reason) == (163, "TLSFailed"), run.report["message"]
+    assert (run.code, run.reason) == ending, run.report["message"]
     assert words in run.report["message"]
     assert run.errors == ""
 
@@ -156,7 +162,7 @@ def test_a_certificate_that_is_not_trusted_fails_within_seconds(
 def test_tls_towards_a_pachd_without_is_told_by_its_flag(job: Job) -> None:
     job.write(FILES)
     run = job.stage("pfs", "--pachd-address", job.standin.pachd_address.replace("grpc:", "grpcs:"))
-    assert (run.code, run.reason) == (2, "InvalidArguments")
+    assert (run.code, run.reason) == (163, "TLSFailed")
     assert run.report["message"].startswith("--pachd-address")
 
 

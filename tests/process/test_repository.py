@@ -19,7 +19,7 @@ def test_no_package_of_this_project_shadows_the_standard_librarys_operator() -> 
 def test_the_top_level_holds_only_what_the_house_is_laid_out_for() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
     top = {name.split("/")[0] for name in listed.stdout.splitlines()}
-    folders = {"operator", "crd", "job_image", "deploy", "tests", "testdata", "docs", ".ci"}
+    folders = {"operator", "crd", "job_image", "pachyderm", "deploy", "tests", "testdata", "docs", ".ci"}
     files = {
         *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "Makefile", "pyproject.toml", "uv.lock"),
         *(".gitignore", ".dockerignore"),

@@ -117,6 +117,8 @@ def test_exactly_what_a_retry_may_mend_ends_with_128_or_more() -> None:
         Reason.SERVER_ERROR,
         Reason.BUCKET_NOT_FOUND,
         Reason.TLS_FAILED,
+        Reason.CERTIFICATE_UNTRUSTED,
+        Reason.CERTIFICATE_EXPIRED,
         Reason.PACHD_UNREACHABLE,
         Reason.COMMIT_FAILED,
         Reason.INPUT_CHANGED,

@@ -19,7 +19,7 @@ def test_a_fault_fits_the_tree(fault: Fault) -> None:
 
 def test_there_are_faults_of_each_part_of_the_product() -> None:
     assert len(FAULTS) >= 40
-    assert {fault.file_in(ROOT).split("/")[0] for fault in FAULTS} == {"operator", "job_image", "deploy"}
+    assert {fault.file_in(ROOT).split("/")[0] for fault in FAULTS} == {"operator", "job_image", "pachyderm", "deploy"}
 
 
 @pytest.mark.parametrize("text", ["", "a = 1\na = 1\n"], ids=["gone", "twice"])

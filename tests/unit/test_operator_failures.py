@@ -7,8 +7,9 @@ import pytest
 from s3sync_operator.access import certificate_problem, tls_of
 from s3sync_operator.api import Reason, parse_spec
 from s3sync_operator.errors import PermanentSyncError, TemporarySyncError
-from s3sync_operator.failures import ROLLED_BACK, grpc_error, may_pass
+from s3sync_operator.failures import grpc_error
 from s3sync_operator.manifests import Manifest, digest_of
+from s3sync_pachyderm.errors import ROLLED_BACK, may_pass
 
 HANDSHAKE = "failed to connect to all addresses; last error: Ssl handshake failed: CERTIFICATE_VERIFY_FAILED: "
 

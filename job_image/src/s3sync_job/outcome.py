@@ -25,6 +25,8 @@ class Reason(StrEnum):
     SERVER_ERROR = "ServerError"
     BUCKET_NOT_FOUND = "BucketNotFound"
     TLS_FAILED = "TLSFailed"
+    CERTIFICATE_UNTRUSTED = "CertificateUntrusted"
+    CERTIFICATE_EXPIRED = "CertificateExpired"
     PACHD_UNREACHABLE = "PachdUnreachable"
     COMMIT_FAILED = "CommitFailed"
     MANIFEST_TOO_LARGE = "ManifestTooLarge"
@@ -61,10 +63,12 @@ ENDINGS: dict[Reason, Ending] = {
     Reason.ENDPOINT_UNREACHABLE: Ending(160, "no S3 gateway answers at the endpoint"),
     Reason.SERVER_ERROR: Ending(161, "the gateway fails, or a request to it does"),
     Reason.BUCKET_NOT_FOUND: Ending(162, "the bucket (repo and branch) does not exist"),
-    Reason.TLS_FAILED: Ending(163, "the certificate is of an unknown CA, expired, or for another host"),
+    Reason.TLS_FAILED: Ending(163, "the server speaks no TLS, is another host, or refuses the client's certificate"),
     Reason.PACHD_UNREACHABLE: Ending(164, "pachd does not answer by gRPC"),
     Reason.COMMIT_FAILED: Ending(165, "Pachyderm could not start, or finish without an error, a commit"),
     Reason.INPUT_CHANGED: Ending(166, "files under the input path changed while they were synced"),
+    Reason.CERTIFICATE_UNTRUSTED: Ending(167, "the server's certificate is signed by a CA that is not trusted"),
+    Reason.CERTIFICATE_EXPIRED: Ending(168, "the server's certificate has expired, or is not yet valid"),
 }
 
 

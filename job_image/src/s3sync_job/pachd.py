@@ -1,13 +1,11 @@
 """pachd's gRPC API for one repo: commits, branches, listings and streams, each call with a time limit.
 
-The SDK's stubs take no time limit, so each is made on a channel that an interceptor gives one, and the token. A call is
-tried again, a few times, only where pachd was not reached (UNAVAILABLE) or has undone it. All errors are SyncErrors.
+A call is tried again, a few times, only if pachd was not reached (UNAVAILABLE) or has undone it. Errors are SyncErrors.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import random
 import secrets
 import threading
@@ -16,20 +14,26 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import takewhile
+from pathlib import Path
 from typing import Any, TypeVar
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # Else handshakes that fail are told on standard error as well.
-
-import grpc
-from pachyderm_sdk.api import pfs, version
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import BytesValue
 
 from s3sync_job.compare import There
-from s3sync_job.grpc_limits import limited
 from s3sync_job.outcome import Reason, SyncError
 from s3sync_job.reading import Reader, pieces_of
 from s3sync_job.settings import Pachd, RepoBranch
-from s3sync_job.tls import tls_failure
-from s3sync_job.tls_relay import relay
+from s3sync_job.tls import tls_message
+from s3sync_pachyderm import methods
+from s3sync_pachyderm.channel import Channel, RpcError, Trust
+from s3sync_pachyderm.errors import Cause, grpc_cause, may_pass, one_line, was_undone
+from s3sync_pachyderm.methods import Download, Unary
+from s3sync_pachyderm.proto import pfs_pb2 as pfs
+from s3sync_pachyderm.refs import RepoRef
+from s3sync_pachyderm.times import time_of
+from s3sync_pachyderm.tls_relay import relay_in_thread, trusting_context
 
 CALL_SECONDS = 30.0
 PROBE_SECONDS = 15.0
@@ -44,9 +48,6 @@ BACKOFF_SECONDS, LONGEST_TURN_PAUSE = 0.5, 5.0
 REMOVALS = 2
 """How often a branch's commits are removed before it goes: a PUT that was under way may make one meanwhile."""
 
-MAX_MESSAGE_BYTES = 20 * 1024 * 1024
-"""What pachd sends and takes in one message, by its own setting."""
-
 HELD_SECONDS = 4 * 3600
 """How long pachd keeps what is set aside: a batch must be over by then. What is not put back goes after that."""
 
@@ -60,21 +61,29 @@ MESSAGE_BYTES = 3 * 1024 * 1024
 MAX_FILES = 10_000_000
 """A listing longer than this ends with an error instead of filling the memory."""
 
-ROLLED_BACK = "commit unexpectedly resulted in rollback"
-"""What pachd says, with the code UNKNOWN, where its database undid a call's transaction. Seen on 2.12 under load."""
-
-_OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.enable_http_proxy", 0),
-    # A peer that vanished is noticed; pachd takes pings from every 5 s on.
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    # A refused connection is tried anew at each attempt, not after gRPC's own growing pause.
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-]
+_MEANINGS = {
+    Cause.DENIED: (
+        Reason.ACCESS_DENIED,
+        "{where} refuses the token for {repo} ({text}); check PACHYDERM_TOKEN, or AWS_ACCESS_KEY_ID in its place.",
+    ),
+    Cause.UNREACHABLE: (
+        Reason.PACHD_UNREACHABLE,
+        "pachd does not answer at {where}; are host and port right? {text}",
+    ),
+    Cause.TOO_SLOW: (
+        Reason.PACHD_UNREACHABLE,
+        "{where} did not answer in time ({text}); is it a pachd, and is it well?",
+    ),
+    Cause.NOT_PACHD: (Reason.PACHD_UNREACHABLE, "{where} answers, but not as pachd 2.8 or newer does ({text})."),
+    Cause.MISSING: (
+        Reason.BUCKET_NOT_FOUND,
+        "{where} has no such thing in {repo} ({text}); create its repo and branch first.",
+    ),
+}
+_FAILED = (Reason.SERVER_ERROR, "{where} fails on {repo} ({code}: {text}); look at pachd's log.")
 _Result = TypeVar("_Result")
+_Request = TypeVar("_Request", bound=Message)
+_Answer = TypeVar("_Answer", bound=Message)
 
 
 @dataclass(frozen=True)
@@ -97,8 +106,7 @@ class PachdClient:
     def __init__(self, pachd: Pachd, repo: RepoBranch) -> None:
         self._pachd = pachd
         self._where = f"{pachd.address} (--pachd-address)"
-        self._repo = pfs.Repo(name=repo.repo, type="user", project=pfs.Project(name=repo.project))
-        self._shown = f"{repo.project}/{repo.repo}"
+        self._repo = RepoRef(repo.project, repo.repo)
         self._channel = _channel(pachd)
         self._lock = threading.Lock()
         self._open: set[str] = set()
@@ -106,36 +114,38 @@ class PachdClient:
 
     def probe(self, branch: str) -> None:
         """Ask for the branch; raises SyncError where pachd, the repo or the branch cannot be reached."""
-        self._call(PROBE_SECONDS, lambda api: api.inspect_branch(branch=self._branch(branch)))
+        self._inspect_branch(branch, PROBE_SECONDS)
 
     def head(self, branch: str) -> Head | None:
         """Return the branch's head, None where the branch does not exist or has no commit."""
         try:
-            found = self._call(CALL_SECONDS, lambda api: api.inspect_branch(branch=self._branch(branch)))
+            found = self._inspect_branch(branch)
         except SyncError as error:
             if error.reason is Reason.BUCKET_NOT_FOUND:
                 return None
             raise
-        return self.commit(found.head.id) if found.head and found.head.id else None
+        return self.commit(found.head.id) if found.head.id else None
 
     def commit(self, commit: str) -> Head:
         """Return how far a commit is."""
-        return _head(self._call(CALL_SECONDS, lambda api: api.inspect_commit(commit=self._commit(commit))))
+        return _head(self._inspect_commit(commit))
 
     def list_files(self, commit: str, prefix: str) -> dict[str, There]:
         """Return all files by key under the directory ``prefix`` (``""``: the whole commit), with their hashes."""
 
-        def walk(api: pfs.ApiStub) -> dict[str, There]:
+        request = pfs.WalkFileRequest(file=self._file(commit, prefix))
+
+        def walk() -> dict[str, There]:
             found: dict[str, There] = {}
-            for info in api.walk_file(file=self._file(commit, prefix)):
-                if info.file_type == pfs.FileType.FILE:
+            for info in self._channel.download(methods.WALK_FILE, request, STREAM_SECONDS):
+                if info.file_type == pfs.FILE:
                     found[info.file.path.removeprefix("/")] = There(info.size_bytes, info.hash.hex() or None)
                 if len(found) >= MAX_FILES:
-                    raise SyncError(Reason.SERVER_ERROR, f"{self._shown}:/{prefix} holds {MAX_FILES} files or more.")
+                    raise SyncError(Reason.SERVER_ERROR, f"{self._repo}:/{prefix} holds {MAX_FILES} files or more.")
             return found
 
         try:
-            return self._call(STREAM_SECONDS, walk)
+            return self._tried(walk)
         except SyncError as error:
             if error.reason is Reason.BUCKET_NOT_FOUND and "does not contain" in error.message:
                 return {}
@@ -152,22 +162,22 @@ class PachdClient:
 
     def read(self, commit: str, key: str, size: int) -> Iterator[bytes]:
         """Yield the content of a file of about ``size`` bytes; raises BucketNotFound where it is not there."""
-        return self._stream(size, lambda api: api.get_file(file=self._file(commit, key)))
+        return self._stream(methods.GET_FILE, commit, key, size)
 
     def tar(self, commit: str, prefix: str, size: int) -> Iterator[bytes]:
         """Yield a tar archive of all under the directory ``prefix``, about ``size`` bytes of content, as one stream."""
-        return self._stream(size, lambda api: api.get_file_tar(file=self._file(commit, prefix)))
+        return self._stream(methods.GET_FILE_TAR, commit, prefix, size)
 
     def modify(self, commit: str, requests: Iterable[pfs.ModifyFileRequest], size: int) -> None:
         """Send one stream of changes to an open commit; it is never sent twice. About ``size`` bytes of content."""
 
         def whole() -> Iterator[pfs.ModifyFileRequest]:
-            yield pfs.ModifyFileRequest(set_commit=self._commit(commit))
+            yield pfs.ModifyFileRequest(set_commit=self._repo.commit(commit))
             yield from requests
 
         try:
-            self._api(_stream_seconds(size)).modify_file(whole())
-        except grpc.RpcError as error:
+            self._channel.upload(methods.MODIFY_FILE, whole(), _stream_seconds(size))
+        except RpcError as error:
             raise self._classified(error) from error
 
     def put(self, commit: str, path: str, content: bytes) -> None:
@@ -203,12 +213,14 @@ class PachdClient:
         Raises:
             SyncError: CommitFailed where the commit is open no more; after any error it must be given up.
         """
-        kind = pfs.GetFileSetRequestFileSetType.DIFF
-        taken = self._on_open(commit, "read", lambda api: api.get_file_set(commit=self._commit(commit), type=kind))
+        named = self._repo.commit(commit)
+        changes = pfs.GetFileSetRequest(commit=named, type=pfs.GetFileSetRequest.DIFF)
+        taken = self._on_open(commit, "read", methods.GET_FILE_SET, changes)
         # What was taken is kept for ten minutes; one that is made of it, as long as asked for.
         kept = self._joined(commit, "read", [taken.file_set_id])
         # Tried again, the first try might come late, and clear what is written next.
-        self._on_open(commit, "emptied", lambda api: api.clear_commit(commit=self._commit(commit)), _was_undone)
+        clear = pfs.ClearCommitRequest(commit=named)
+        self._on_open(commit, "emptied", methods.CLEAR_COMMIT, clear, lambda _, details: was_undone(details))
         return kept
 
     def put_back(self, commit: str, held: Sequence[str]) -> None:
@@ -219,18 +231,19 @@ class PachdClient:
         """
         joined = self._joined(commit, "added to", held)
         # Twice does no harm: each file that was put is in the file set with the deletion of what was there.
-        self._on_open(commit, "added to", lambda api: api.add_file_set(commit=self._commit(commit), file_set_id=joined))
+        added = pfs.AddFileSetRequest(commit=self._repo.commit(commit), file_set_id=joined)
+        self._on_open(commit, "added to", methods.ADD_FILE_SET, added)
 
     def tells_changes(self) -> bool:
         """Tell whether pachd can take what was written to a commit out of it, and leave what lies below."""
-        found = self._tried(lambda: version.ApiStub(self._limited(CALL_SECONDS)).get_version())
+        found = self._call(methods.GET_VERSION, Empty())
         # What was built by hand calls itself 0.0.0.
         return found.major == 0 or (found.major, found.minor) >= TELLS_CHANGES_SINCE
 
     def drop(self, commit: str) -> None:
         """Remove a commit, which puts its branch's head back; it is fine if it is gone."""
         with _fine_if_missing():
-            self._call(CALL_SECONDS, lambda api: api.drop_commit(commit=self._commit(commit), recursive=True))
+            self._call(methods.DROP_COMMIT, pfs.DropCommitRequest(commit=self._repo.commit(commit), recursive=True))
         # Until it is answered, the end of the process must not leave it to a thread that dies with it.
         with self._lock:
             self._open.discard(commit)
@@ -258,7 +271,8 @@ class PachdClient:
                 self.drop(commit)
         left = self.head(branch)
         with _fine_if_missing():
-            self._call(CALL_SECONDS, lambda api: api.delete_branch(branch=self._branch(branch), force=True))
+            request = pfs.DeleteBranchRequest(branch=self._repo.branch(branch), force=True)
+            self._call(methods.DELETE_BRANCH, request)
         if left is not None:
             self._drop_if_forsaken(left.commit)
 
@@ -267,8 +281,8 @@ class PachdClient:
 
         Which branch one was made on is told by its parent alone. Seen on 2.12.
         """
-        last = pfs.Commit(repo=self._repo, branch=self._branch(branch))
-        infos = self._call(CALL_SECONDS, lambda api: list(api.list_commit(repo=self._repo, to=last)))
+        request = pfs.ListCommitRequest(repo=self._repo.message, to=self._repo.head(branch))
+        infos = self._list(methods.LIST_COMMIT, request)
         made_here = {child.id for info in infos for child in info.child_commits if child.branch.name == branch}
         own = takewhile(lambda i: i.commit.id in made_here or i.description.startswith(mark), infos)
         return [info.commit.id for info in own]
@@ -276,8 +290,8 @@ class PachdClient:
     def _drop_if_forsaken(self, commit: str) -> None:
         """Drop the first commit of a branch that is gone where no other branch leads to it."""
         with _fine_if_missing():
-            info = self._call(CALL_SECONDS, lambda api: api.inspect_commit(commit=self._commit(commit)))
-            infos = self._call(CALL_SECONDS, lambda api: list(api.list_branch(repo=self._repo)))
+            info = self._inspect_commit(commit)
+            infos = self._list(methods.LIST_BRANCH, pfs.ListBranchRequest(repo=self._repo.message))
             leads_on = info.parent_commit.id or info.child_commits
             if not leads_on and commit not in {found.head.id for found in infos}:
                 self.drop(commit)
@@ -310,9 +324,8 @@ class PachdClient:
 
     def _start(self, branch: str, description: str) -> str:
         try:
-            started: str | None = self._call(
-                CALL_SECONDS, lambda api: api.start_commit(branch=self._branch(branch), description=description)
-            ).id
+            request = pfs.StartCommitRequest(branch=self._repo.branch(branch), description=description)
+            started: str | None = self._call(methods.START_COMMIT, request).id
         except SyncError as error:
             started = self._unanswered_start(branch, description)
             if started is None:
@@ -338,90 +351,98 @@ class PachdClient:
         with self._lock:
             self._open.discard(commit)
         try:
-            self._call(CALL_SECONDS, lambda api: api.finish_commit(commit=self._commit(commit)))
+            self._call(methods.FINISH_COMMIT, pfs.FinishCommitRequest(commit=self._repo.commit(commit)))
         except SyncError as error:
             # An answer that was lost on its way makes the second try fail on what the first has done.
             if not self._is_finishing(commit, error):
                 with suppress(SyncError):
                     self.drop(commit)
                 raise self._commit_failed("finished", commit, error) from error
-        info = self._call(
-            _stream_seconds(size),
-            lambda api: api.inspect_commit(commit=self._commit(commit), wait=pfs.CommitState.FINISHED),
-        )
+        request = pfs.InspectCommitRequest(commit=self._repo.commit(commit), wait=pfs.FINISHED)
+        info = self._call(methods.INSPECT_COMMIT, request, _stream_seconds(size))
         if info.error:
             raise SyncError(
-                Reason.COMMIT_FAILED, f"Commit {commit} of {self._shown} finished with an error: {info.error}"
+                Reason.COMMIT_FAILED, f"Commit {commit} of {self._repo} finished with an error: {info.error}"
             )
 
     def _is_finishing(self, commit: str, error: SyncError) -> bool:
         """Tell whether the commit begins to finish; raises ``error`` where that cannot be known."""
         try:
-            info = self._call(CALL_SECONDS, lambda api: api.inspect_commit(commit=self._commit(commit)))
+            info = self._inspect_commit(commit)
         except SyncError:
             raise error from None
         return not _head(info).open
 
     def _joined(self, commit: str, verb: str, file_sets: Sequence[str]) -> str:
         """Return one file set of many, which is kept for HELD_SECONDS."""
-        joined = self._on_open(
-            commit, verb, lambda api: api.compose_file_set(file_set_ids=list(file_sets), ttl_seconds=HELD_SECONDS)
-        )
-        return str(joined.file_set_id)
+        request = pfs.ComposeFileSetRequest(file_set_ids=file_sets, ttl_seconds=HELD_SECONDS)
+        return self._on_open(commit, verb, methods.COMPOSE_FILE_SET, request).file_set_id
 
     def _on_open(
-        self, commit: str, verb: str, call: Callable[[pfs.ApiStub], Any], again: Callable[[Any], bool] | None = None
-    ) -> Any:
+        self,
+        commit: str,
+        verb: str,
+        method: Unary[_Request, _Answer],
+        request: _Request,
+        again: Callable[[str, str | None], bool] = may_pass,
+    ) -> _Answer:
         """Return the answer of a call about an open commit; CommitFailed where pachd refuses it, or has no such one."""
         try:
-            return self._tried(lambda: call(self._api(CALL_SECONDS)), again)
+            return self._tried(lambda: self._channel.unary(method, request, CALL_SECONDS), again)
         except SyncError as error:
             refusals = (Reason.SERVER_ERROR, Reason.BUCKET_NOT_FOUND)
             raise self._commit_failed(verb, commit, error, refusals) from error
 
     def _is_file(self, commit: str, key: str) -> bool:
         try:
-            info = self._call(CALL_SECONDS, lambda api: api.inspect_file(file=self._file(commit, key)))
+            info = self._call(methods.INSPECT_FILE, pfs.InspectFileRequest(file=self._file(commit, key)))
         except SyncError as error:
             if error.reason is Reason.BUCKET_NOT_FOUND:
                 return False
             raise
-        return bool(info.file_type == pfs.FileType.FILE)
+        return info.file_type == pfs.FILE
 
-    def _stream(self, size: int, request: Callable[[pfs.ApiStub], Iterator[Any]]) -> Iterator[bytes]:
+    def _inspect_branch(self, branch: str, seconds: float = CALL_SECONDS) -> pfs.BranchInfo:
+        request = pfs.InspectBranchRequest(branch=self._repo.branch(branch))
+        return self._call(methods.INSPECT_BRANCH, request, seconds)
+
+    def _inspect_commit(self, commit: str) -> pfs.CommitInfo:
+        return self._call(methods.INSPECT_COMMIT, pfs.InspectCommitRequest(commit=self._repo.commit(commit)))
+
+    def _stream(
+        self, method: Download[pfs.GetFileRequest, BytesValue], commit: str, path: str, size: int
+    ) -> Iterator[bytes]:
         """Yield a stream's bytes; what was read cannot be read again, so it is not tried twice."""
+        request = pfs.GetFileRequest(file=self._file(commit, path))
         try:
-            for piece in request(self._api(_stream_seconds(size))):
+            for piece in self._channel.download(method, request, _stream_seconds(size)):
                 yield piece.value
-        except grpc.RpcError as error:
+        except RpcError as error:
             raise self._classified(error) from error
 
-    def _call(self, seconds: float, call: Callable[[pfs.ApiStub], _Result]) -> _Result:
+    def _call(self, method: Unary[_Request, _Answer], request: _Request, seconds: float = CALL_SECONDS) -> _Answer:
         """Return the answer of a call that may be made twice, each try within ``seconds``."""
-        return self._tried(lambda: call(self._api(seconds)))
+        return self._tried(lambda: self._channel.unary(method, request, seconds))
 
-    def _tried(self, call: Callable[[], _Result], again: Callable[[Any], bool] | None = None) -> _Result:
-        """Return what ``call`` does, which is tried again where ``again`` says so of the error, else if it may pass."""
-        may_pass = again or _may_pass
+    def _list(self, method: Download[_Request, _Answer], request: _Request) -> list[_Answer]:
+        return self._tried(lambda: list(self._channel.download(method, request, CALL_SECONDS)))
+
+    def _tried(self, call: Callable[[], _Result], again: Callable[[str, str | None], bool] = may_pass) -> _Result:
+        """Return what ``call`` does, which is tried again where ``again`` says so of the error's code and details."""
         pause = BACKOFF_SECONDS
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return call()
-            except grpc.RpcError as error:
-                if attempt == ATTEMPTS or not may_pass(error):
+            except RpcError as error:
+                failed: Any = error
+                if attempt == ATTEMPTS or not again(failed.code().name, failed.details()):
                     raise self._classified(error) from error
             time.sleep(pause)
             pause *= 2
         raise AssertionError("the last attempt returns or raises")
 
-    def _api(self, seconds: float) -> pfs.ApiStub:
-        return pfs.ApiStub(self._limited(seconds))
-
-    def _limited(self, seconds: float) -> grpc.Channel:
-        return limited(self._channel, seconds, self._pachd.token)
-
-    def _classified(self, error: grpc.RpcError) -> SyncError:
-        reason, message = classify(error, self._where, self._shown)
+    def _classified(self, error: Any) -> SyncError:
+        reason, message = classify(error.code().name, error.details(), self._where, str(self._repo))
         return SyncError(reason, message)
 
     def _commit_failed(
@@ -429,16 +450,10 @@ class PachdClient:
     ) -> SyncError:
         if error.reason not in refusals:
             return error
-        return SyncError(Reason.COMMIT_FAILED, f"{what!r} of {self._shown}: a commit cannot be {verb}: {error.message}")
-
-    def _branch(self, branch: str) -> pfs.Branch:
-        return pfs.Branch(repo=self._repo, name=branch)
-
-    def _commit(self, commit: str) -> pfs.Commit:
-        return pfs.Commit(repo=self._repo, id=commit)
+        return SyncError(Reason.COMMIT_FAILED, f"{what!r} of {self._repo}: a commit cannot be {verb}: {error.message}")
 
     def _file(self, commit: str, key: str) -> pfs.File:
-        return pfs.File(commit=self._commit(commit), path=f"/{key}")
+        return self._repo.file(commit, f"/{key}")
 
 
 def put_requests(path: str, stream: Reader) -> Iterator[pfs.ModifyFileRequest]:
@@ -446,45 +461,22 @@ def put_requests(path: str, stream: Reader) -> Iterator[pfs.ModifyFileRequest]:
     yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path))
     piece = stream.read(MESSAGE_BYTES)
     # An empty file takes a message, too.
-    yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=piece))
+    yield _add(path, piece)
     for more in pieces_of(stream, MESSAGE_BYTES):
-        yield pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=more))
+        yield _add(path, more)
 
 
-def classify(error: Any, where: str, repo: str) -> tuple[Reason, str]:
-    """Return the reason and the message for what gRPC raised on a call to ``where`` about ``repo`` (pure)."""
-    code, text = error.code(), _one_line(error.details())
-    if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED) or "not authorized" in text:
-        return Reason.ACCESS_DENIED, (
-            f"{where} refuses the token for {repo} ({text}); check PACHYDERM_TOKEN, or AWS_ACCESS_KEY_ID in its place."
-        )
-    if code is grpc.StatusCode.UNAVAILABLE:
-        found = tls_failure(text, where, "--pachd-address")
-        return found or (Reason.PACHD_UNREACHABLE, f"pachd does not answer at {where}; are host and port right? {text}")
-    if code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
-        return Reason.PACHD_UNREACHABLE, f"{where} did not answer in time ({text}); is it a pachd, and is it well?"
-    if code is grpc.StatusCode.UNIMPLEMENTED:
-        return Reason.PACHD_UNREACHABLE, f"{where} answers, but not as pachd 2.8 or newer does ({text})."
-    if code is grpc.StatusCode.NOT_FOUND:
-        return (
-            Reason.BUCKET_NOT_FOUND,
-            f"{where} has no such thing in {repo} ({text}); create its repo and branch first.",
-        )
-    return Reason.SERVER_ERROR, f"{where} fails on {repo} ({code.name}: {text}); look at pachd's log."
+def _add(path: str, content: bytes) -> pfs.ModifyFileRequest:
+    return pfs.ModifyFileRequest(add_file=pfs.AddFile(path=path, raw=BytesValue(value=content)))
 
 
-def _was_undone(error: Any) -> bool:
-    """Tell whether pachd's database was too busy and has done nothing."""
-    return ROLLED_BACK in (error.details() or "")
-
-
-def _may_pass(error: Any) -> bool:
-    """Tell whether a second try may do better: pachd was not reached, and not for its certificate; or it has done
-    nothing.
-    """
-    if _was_undone(error):
-        return True
-    return error.code() is grpc.StatusCode.UNAVAILABLE and tls_failure(_one_line(error.details()), "", "") is None
+def classify(code: str, details: str | None, where: str, repo: str) -> tuple[Reason, str]:
+    """Return the reason and the message for a failed call to ``where`` about ``repo``, by its status (pure)."""
+    cause, text = grpc_cause(code, details), one_line(details)
+    if found := tls_message(cause, text, where, "--pachd-address"):
+        return found
+    reason, said = _MEANINGS.get(cause, _FAILED)
+    return reason, said.format(where=where, repo=repo, text=text, code=code)
 
 
 @contextmanager
@@ -497,46 +489,26 @@ def _fine_if_missing() -> Iterator[None]:
             raise
 
 
-def _one_line(details: str | None) -> str:
-    """Return the start of what pachd says; a panic's stack would follow."""
-    return " ".join((details or "no details").split("\ngoroutine")[0].split())[:400]
-
-
-def _head(info: Any) -> Head:
-    return Head(info.commit.id, _is_set(info.finished), info.error, info.description, not _is_set(info.finishing))
-
-
-def _is_set(time: Any) -> bool:
-    """Unset timestamps read as 1970."""
-    return bool(time and time.year > 1970)
+def _head(info: pfs.CommitInfo) -> Head:
+    finished, finishing = time_of(info, "finished"), time_of(info, "finishing")
+    return Head(info.commit.id, finished is not None, info.error, info.description, finishing is None)
 
 
 def _stream_seconds(size: int) -> float:
     return STREAM_SECONDS + size / SLOWEST_RATE
 
 
-def _channel(pachd: Pachd) -> grpc.Channel:
-    """Return a channel; gRPC always checks certificates, so a relay does without where that is asked for."""
+def _channel(pachd: Pachd) -> Channel:
+    """Return a connection; gRPC always checks certificates, so a relay skips that if asked to."""
     if not pachd.tls:
-        return grpc.insecure_channel(pachd.address, options=_OPTIONS)
+        return Channel(pachd.address, pachd.token)
+    pair = pachd.client_pair
     if not pachd.verify_tls:
-        options = [*_OPTIONS, ("grpc.default_authority", pachd.address)]
-        return grpc.insecure_channel(relay(pachd), options=options)
-    ca_file, pair = pachd.ca_file, pachd.client_pair
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=_bytes(ca_file or _bundled_cas()),
-        private_key=_bytes(pair.key) if pair else None,
-        certificate_chain=_bytes(pair.certificate) if pair else None,
+        context = trusting_context((pair.certificate, pair.key) if pair else None)
+        return Channel(relay_in_thread(pachd.address, context), pachd.token, authority=pachd.address)
+    trust = Trust(
+        ca=Path(pachd.ca_file).read_bytes() if pachd.ca_file else None,
+        certificate=Path(pair.certificate).read_bytes() if pair else None,
+        key=Path(pair.key).read_bytes() if pair else None,
     )
-    return grpc.secure_channel(pachd.address, credentials, options=_OPTIONS)
-
-
-def _bundled_cas() -> str:
-    import certifi  # noqa: PLC0415 - Few need it.
-
-    return certifi.where()
-
-
-def _bytes(path: str) -> bytes:
-    with open(path, "rb") as file:  # noqa: PTH123 - A path of the settings, as text.
-        return file.read()
+    return Channel(pachd.address, pachd.token, trust)

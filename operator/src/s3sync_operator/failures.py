@@ -2,78 +2,72 @@
 
 from s3sync_operator.api import Reason
 from s3sync_operator.errors import PermanentSyncError, SyncError, TemporarySyncError
+from s3sync_pachyderm.errors import Cause, grpc_cause, one_line, tls_cause
 
-_ALIEN = "is of a CA that is not trusted; put that CA into 'ca.crt' of spec.certSecretRef"
-_OTHER_HOST = "is for another host; use a host name that it is for"
-_TLS_CAUSES = (
-    ("certificate has expired", Reason.CERTIFICATE_EXPIRED, "has expired; renew it"),
-    ("certificate is not yet valid", Reason.CERTIFICATE_EXPIRED, "is not yet valid; compare the clocks"),
-    ("Hostname mismatch", Reason.TLS_FAILED, _OTHER_HOST),
-    ("IP address mismatch", Reason.TLS_FAILED, _OTHER_HOST),
-    ("is not in peer certificate", Reason.TLS_FAILED, _OTHER_HOST),
-    ("Hostname Verification Check failed", Reason.TLS_FAILED, _OTHER_HOST),
-    ("self-signed certificate", Reason.CERTIFICATE_UNTRUSTED, _ALIEN),
-    ("self signed certificate", Reason.CERTIFICATE_UNTRUSTED, _ALIEN),
-    ("unable to get local issuer certificate", Reason.CERTIFICATE_UNTRUSTED, _ALIEN),
-    ("unable to get issuer certificate", Reason.CERTIFICATE_UNTRUSTED, _ALIEN),
-    ("certificate signature failure", Reason.CERTIFICATE_UNTRUSTED, _ALIEN),
-    ("CERTIFICATE_VERIFY_FAILED", Reason.CERTIFICATE_UNTRUSTED, "is not trusted; look at spec.certSecretRef"),
-)
-_CLIENT_CERTIFICATE = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNKNOWN_CA", "certificate required", "ALERT_CERT")
-_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "wrong version number", "record layer failure")
+_OF_SERVER = {
+    Cause.CERTIFICATE_EXPIRED: (Reason.CERTIFICATE_EXPIRED, "has expired; renew it"),
+    Cause.CERTIFICATE_NOT_YET_VALID: (Reason.CERTIFICATE_EXPIRED, "is not yet valid; compare the clocks"),
+    Cause.CERTIFICATE_OF_OTHER_HOST: (Reason.TLS_FAILED, "is for another host; use a host name that it is for"),
+    Cause.CERTIFICATE_UNTRUSTED: (
+        Reason.CERTIFICATE_UNTRUSTED,
+        "is signed by a CA that is not trusted; put that CA into 'ca.crt' of spec.certSecretRef",
+    ),
+}
 
-IN_PROVENANCE = "in the direct provenance of"
-"""What pachd says, with the code UNKNOWN, of a branch that pipelines read and that is to be deleted. Seen on 2.12."""
-
-ROLLED_BACK = "commit unexpectedly resulted in rollback"
-"""What pachd says, with the code UNKNOWN, where its database undid a call. Seen on 2.12 under load."""
+_OF_PACHD: dict[Cause, tuple[type[SyncError], Reason, str]] = {
+    Cause.DENIED: (
+        PermanentSyncError,
+        Reason.ACCESS_DENIED,
+        "pachd at {where} denies access to {what} ({text}); "
+        "check the Secret of spec.secretRef and what its owner may do",
+    ),
+    Cause.READ_BY_PIPELINE: (
+        TemporarySyncError,
+        Reason.DELETION_BLOCKED,
+        "pachd does not delete {what}: {text}; delete the pipelines that read it, or keep it",
+    ),
+    Cause.UNREACHABLE: (
+        TemporarySyncError,
+        Reason.PACHD_UNREACHABLE,
+        "pachd does not answer at {where}: {text}; check spec.pachdAddress",
+    ),
+    Cause.TOO_SLOW: (
+        TemporarySyncError,
+        Reason.PACHD_UNREACHABLE,
+        "pachd at {where} did not answer in time ({text})",
+    ),
+    Cause.NOT_PACHD: (
+        PermanentSyncError,
+        Reason.PACHD_UNREACHABLE,
+        "{where} answers, but not as pachd 2.8 or newer does ({text}); check spec.pachdAddress",
+    ),
+}
+_FAILED = (TemporarySyncError, Reason.SERVER_ERROR, "pachd at {where} fails for {what} ({code}: {text})")
 
 
 def tls_error(text: str, where: str, field: str) -> TemporarySyncError | None:
-    """Return what an error's text says of TLS towards `where`, which `field` names; None where it does not speak of it.
+    """Return what an error's text says of TLS towards `where`, which `field` names; None if it does not speak of it."""
+    cause = tls_cause(text)
+    return _tls_error(cause, text, where, field) if cause else None
 
-    A renewed certificate or Secret mends it, so it may be tried again.
-    """
-    for words, reason, meaning in _TLS_CAUSES:
-        if words in text:
-            return TemporarySyncError(reason, f"the certificate of {where} {meaning} ({text})")
-    if any(words in text for words in _CLIENT_CERTIFICATE):
+
+def _tls_error(cause: Cause, text: str, where: str, field: str) -> TemporarySyncError | None:
+    """A renewed certificate or Secret fixes it, so all of these may be tried again."""
+    if cause in _OF_SERVER:
+        reason, meaning = _OF_SERVER[cause]
+        return TemporarySyncError(reason, f"the certificate of {where} {meaning} ({text})")
+    if cause is Cause.CLIENT_CERTIFICATE_REFUSED:
         said = f"{where} refuses the client's certificate, or wants one; look at spec.certSecretRef ({text})"
         return TemporarySyncError(Reason.TLS_FAILED, said)
-    if any(words in text for words in _NO_TLS):
+    if cause is Cause.NO_TLS:
         return TemporarySyncError(Reason.TLS_FAILED, f"{where} does not speak TLS ({text}); check {field}")
     return None
 
 
 def grpc_error(code: str, details: str | None, where: str, what: str) -> SyncError:
     """Return what a failed gRPC call to `where` about `what` means; `code` is the name of gRPC's status code."""
-    text = one_line(details)
-    if code in ("UNAUTHENTICATED", "PERMISSION_DENIED") or "not authorized" in text:
-        hint = "check the Secret of spec.secretRef and what its owner may do"
-        return PermanentSyncError(Reason.ACCESS_DENIED, f"pachd at {where} denies access to {what} ({text}); {hint}")
-    if IN_PROVENANCE in text:
-        hint = "delete the pipelines that read it, or keep it"
-        return TemporarySyncError(Reason.DELETION_BLOCKED, f"pachd does not delete {what}: {text}; {hint}")
-    if code == "UNAVAILABLE":
-        unreachable = TemporarySyncError(
-            Reason.PACHD_UNREACHABLE, f"pachd does not answer at {where}: {text}; check spec.pachdAddress"
-        )
-        return tls_error(text, where, "spec.pachdAddress") or unreachable
-    if code in ("DEADLINE_EXCEEDED", "CANCELLED"):
-        return TemporarySyncError(Reason.PACHD_UNREACHABLE, f"pachd at {where} did not answer in time ({text})")
-    if code == "UNIMPLEMENTED":
-        said = f"{where} answers, but not as pachd 2.8 or newer does ({text}); check spec.pachdAddress"
-        return PermanentSyncError(Reason.PACHD_UNREACHABLE, said)
-    return TemporarySyncError(Reason.SERVER_ERROR, f"pachd at {where} fails for {what} ({code}: {text})")
-
-
-def may_pass(code: str, details: str | None) -> bool:
-    """Tell whether the same call may do better at once: pachd was not reached, and not for a certificate; or its
-    database undid what was done."""
-    text = one_line(details)
-    return ROLLED_BACK in text or (code == "UNAVAILABLE" and tls_error(text, "", "") is None)
-
-
-def one_line(details: str | None) -> str:
-    """Return the start of what pachd says; the stack of a panic would follow."""
-    return " ".join((details or "no details").split("\ngoroutine")[0].split())[:400]
+    cause, text = grpc_cause(code, details), one_line(details)
+    if found := _tls_error(cause, text, where, "spec.pachdAddress"):
+        return found
+    kind, reason, said = _OF_PACHD.get(cause, _FAILED)
+    return kind(reason, said.format(where=where, what=what, text=text, code=code))

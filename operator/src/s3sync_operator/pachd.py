@@ -14,11 +14,11 @@ from s3sync_operator.api import Reason
 from s3sync_operator.errors import TemporarySyncError
 from s3sync_operator.log_context import in_context
 from s3sync_operator.metrics import Metrics
-from s3sync_operator.pem_files import trusting_context
+from s3sync_operator.pem_files import trusting
 from s3sync_operator.publish import CommitSeen
 from s3sync_operator.slots import Slots
 from s3sync_operator.staging import BranchSeen, RepoSeen
-from s3sync_operator.tls_relay import relay
+from s3sync_pachyderm.tls_relay import relay
 
 if TYPE_CHECKING:
     from s3sync_operator.pachd_calls import Calls
@@ -231,7 +231,7 @@ async def _address_of(target: Target) -> AsyncIterator[str]:
 
 def _trusting(target: Target) -> ssl.SSLContext:
     try:
-        return trusting_context(target.tls)
+        return trusting(target.tls)
     except (ssl.SSLError, ValueError):
         text = "'tls.crt' and 'tls.key' of the Secret of spec.certSecretRef do not fit together; renew it"
         raise TemporarySyncError(Reason.SECRET_INVALID, text) from None

@@ -1,50 +1,38 @@
-"""The calls of pachd's gRPC API; each blocks its thread, and ends within a time limit.
+"""The calls of pachd's gRPC API; each blocks its thread, and ends within a time limit."""
 
-The SDK's stubs take no time limit, so each is made on a channel that an interceptor gives one, and the token.
-"""
-
-import os
-import ssl
 import time
-from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # Else handshakes that fail are told on standard error as well.
-
-import grpc
-from pachyderm_sdk.api import pfs
+from google.protobuf.message import Message
 
 from s3sync_operator.access import NO_AUTH, Target
 from s3sync_operator.api import Reason
 from s3sync_operator.blotting import blot
 from s3sync_operator.errors import PermanentSyncError, SyncError, TemporarySyncError
-from s3sync_operator.failures import grpc_error, may_pass
+from s3sync_operator.failures import grpc_error
 from s3sync_operator.metrics import Metrics
 from s3sync_operator.publish import MOST_COMMITS, CommitSeen
 from s3sync_operator.staging import MANIFEST_PATH, BranchSeen, RepoSeen, owner_and_run, staged_mark
+from s3sync_pachyderm import methods
+from s3sync_pachyderm.channel import Channel, RpcError, Trust
+from s3sync_pachyderm.errors import may_pass
+from s3sync_pachyderm.methods import Download, Method, Unary, Upload
+from s3sync_pachyderm.proto import pfs_pb2 as pfs
+from s3sync_pachyderm.refs import RepoRef
+from s3sync_pachyderm.times import time_of
 
 ATTEMPTS, BACKOFF_SECONDS = 3, 0.5
 REMOVE_SECONDS = 60.0
 DELETE_REPO_SECONDS = 120.0
 MANIFEST_SECONDS, MANIFEST_BYTES = 120.0, 24 * 1024 * 1024
 """Of a manifest too large for the operator's memory, s3sync-job tells before it copies anything."""
-_UNSET_YEAR = 1970
-_OPTIONS = (
-    ("grpc.max_receive_message_length", 20 * 1024 * 1024),
-    ("grpc.max_send_message_length", 20 * 1024 * 1024),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-    # Each call has a channel of its own, whose connection must go with it.
-    ("grpc.use_local_subchannel_pool", 1),
-)
 _Result = TypeVar("_Result")
+_Request = TypeVar("_Request", bound=Message)
+_Answer = TypeVar("_Answer", bound=Message)
 
 
 class StateError(Exception):
@@ -59,56 +47,16 @@ class ExistsError(StateError):
     """What was to be made is there."""
 
 
-def _open(target: Target, address: str) -> grpc.Channel:
+def _open(target: Target, address: str) -> Channel:
+    token, tls = target.credentials.access_key, target.tls
     if not target.encrypted:
-        return grpc.insecure_channel(address, options=_OPTIONS)
-    if not target.tls.verify:
-        return grpc.insecure_channel(address, options=(*_OPTIONS, ("grpc.default_authority", target.host_port)))
-    tls = target.tls
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=tls.ca.encode() if tls.ca else _system_cas(),
-        private_key=tls.key.encode() if tls.key and tls.certificate else None,
-        certificate_chain=tls.certificate.encode() if tls.key and tls.certificate else None,
-    )
-    return grpc.secure_channel(address, credentials, options=_OPTIONS)
-
-
-def _system_cas() -> bytes | None:
-    """Return the CAs that the system trusts; None, where it names none, has gRPC take those that it came with."""
-    path: str | None = ssl.get_default_verify_paths().cafile
-    if path is None:
-        return None
-    with open(path, "rb") as file:  # noqa: PTH123 - A path as text.
-        return file.read()
-
-
-_Details = namedtuple("_Details", ("method", "timeout", "metadata", "credentials", "wait_for_ready", "compression"))
-
-
-class _CallDetails(_Details, grpc.ClientCallDetails):  # type: ignore[misc] # grpc has no types.
-    """A call's details, as gRPC wants them."""
-
-
-class _Limit(
-    grpc.UnaryUnaryClientInterceptor,  # type: ignore[misc]
-    grpc.UnaryStreamClientInterceptor,  # type: ignore[misc]
-    grpc.StreamUnaryClientInterceptor,  # type: ignore[misc]
-):
-    """Sets the time limit in seconds, for the whole of a stream, and the token of every call."""
-
-    def __init__(self, seconds: float, token: str) -> None:
-        self._seconds = seconds
-        self._token = token
-
-    def _intercepted(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
-        metadata = (*(details.metadata or ()), ("authn-token", self._token))
-        wait, compression = getattr(details, "wait_for_ready", None), getattr(details, "compression", None)
-        call = _CallDetails(details.method, self._seconds, metadata, details.credentials, wait, compression)
-        return continuation(call, request)
-
-    intercept_unary_unary = _intercepted
-    intercept_unary_stream = _intercepted
-    intercept_stream_unary = _intercepted
+        return Channel(address, token)
+    if not tls.verify:
+        return Channel(address, token, authority=target.host_port)
+    ca = tls.ca.encode() if tls.ca else None
+    if not (tls.certificate and tls.key):
+        return Channel(address, token, Trust(ca))
+    return Channel(address, token, Trust(ca, tls.certificate.encode(), tls.key.encode()))
 
 
 class Calls:
@@ -119,7 +67,7 @@ class Calls:
         self._target = target
         self._seconds = seconds
         self._metrics = metrics
-        self._repo = pfs.Repo(name=target.repo, type="user", project=pfs.Project(name=target.project))
+        self._repo = RepoRef(target.project, target.repo)
 
     def close(self) -> None:
         """Close the connection, which ends a call under way."""
@@ -127,43 +75,41 @@ class Calls:
 
     def ensure_branch(self, branch: str, description: str) -> datetime | None:
         """See Pachd."""
-        named = self._branch(branch)
         with suppress(MissingError):
-            self._call("InspectBranch", lambda api: api.inspect_branch(branch=named))
+            self._inspect_branch(branch)
             return None
         self._create_repo(description)
-        self._call("CreateBranch", lambda api: api.create_branch(branch=named))
-        made = self._call("InspectBranch", lambda api: api.inspect_branch(branch=named)).created_at
-        return made if _is_set(made) else datetime.now(UTC)
+        self._call(methods.CREATE_BRANCH, pfs.CreateBranchRequest(branch=self._repo.branch(branch)))
+        return time_of(self._inspect_branch(branch), "created_at") or datetime.now(UTC)
 
     def repo_of(self) -> RepoSeen | None:
         """See Pachd."""
         try:
-            found = self._call("InspectRepo", lambda api: api.inspect_repo(repo=self._repo))
-            branches = self._call("ListBranch", lambda api: list(api.list_branch(repo=self._repo)))
+            found = self._inspect_repo()
+            branches = self._branches()
         except MissingError:
             return None
-        made = {info.branch.name: info.created_at if _is_set(info.created_at) else None for info in branches}
-        return RepoSeen(found.description, made)
+        return RepoSeen(found.description, {info.branch.name: time_of(info, "created_at") for info in branches})
 
     def delete_branch(self, branch: str) -> None:
         """See Pachd."""
         with suppress(MissingError):
-            self._call("DeleteBranch", lambda api: api.delete_branch(branch=self._branch(branch), force=False))
+            self._call(methods.DELETE_BRANCH, pfs.DeleteBranchRequest(branch=self._repo.branch(branch)))
 
     def delete_repo(self) -> None:
         """See Pachd."""
-        self._call("DeleteRepo", lambda api: api.delete_repo(repo=self._repo, force=False), DELETE_REPO_SECONDS)
+        self._call(methods.DELETE_REPO, pfs.DeleteRepoRequest(repo=self._repo.message), DELETE_REPO_SECONDS)
 
     def _create_repo(self, description: str) -> None:
         try:
-            self._call("InspectRepo", lambda api: api.inspect_repo(repo=self._repo))
+            self._inspect_repo()
         except MissingError:
             pass
         else:
             return
         try:
-            self._call("CreateRepo", lambda api: api.create_repo(repo=self._repo, description=description))
+            request = pfs.CreateRepoRequest(repo=self._repo.message, description=description)
+            self._call(methods.CREATE_REPO, request)
         except ExistsError:
             # Somebody else was faster, which is as good.
             return
@@ -182,40 +128,40 @@ class Calls:
         head = self._head(branch)
         if head is None or head == since:
             return ()
-        last, first = self._commit(head), self._commit(since) if since else None
-        return self._call(
-            "ListCommit",
-            lambda api: _seen_with_branches(list(api.list_commit(repo=self._repo, to=last, from_=first, number=most))),
+        request = pfs.ListCommitRequest(
+            repo=self._repo.message,
+            to=self._repo.commit(head),
+            since=self._repo.commit(since) if since else None,
+            number=most,
         )
+        return _seen_with_branches(self._list(methods.LIST_COMMIT, request))
 
     def _head(self, branch: str) -> str | None:
-        found = self._call("InspectBranch", lambda api: api.inspect_branch(branch=self._branch(branch)))
-        return str(found.head.id) if found.head and found.head.id else None
+        return self._inspect_branch(branch).head.id or None
 
     def start_commit(self, branch: str, description: str) -> str:
         """See Pachd."""
-        started = self._call(
-            "StartCommit", lambda api: api.start_commit(branch=self._branch(branch), description=description)
-        )
-        return str(started.id)
+        request = pfs.StartCommitRequest(branch=self._repo.branch(branch), description=description)
+        return self._call(methods.START_COMMIT, request).id
 
     def modify(self, commit: str, deletes: Sequence[str], copies: Sequence[tuple[str, str]], limit: float) -> None:
         """See Pachd."""
 
-        def steps() -> Iterator[Any]:
-            yield pfs.ModifyFileRequest(set_commit=self._commit(commit))
+        def steps() -> Iterator[pfs.ModifyFileRequest]:
+            yield pfs.ModifyFileRequest(set_commit=self._repo.commit(commit))
             yield from (pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=f"/{key}")) for key in deletes)
             yield from (pfs.ModifyFileRequest(copy_file=self._copy(source, folder)) for source, folder in copies)
 
-        self._call("ModifyFile", lambda api: api.modify_file(steps()), limit, attempts=1)
+        method: Upload[pfs.ModifyFileRequest, Any] = methods.MODIFY_FILE
+        self._tried(method, lambda: self._channel.upload(method, steps(), limit), attempts=1)
 
     def _copy(self, source: str, folder: str) -> pfs.CopyFile:
-        return pfs.CopyFile(src=pfs.File(commit=self._commit(source), path=f"/{folder}"), dst=f"/{folder}")
+        return pfs.CopyFile(src=self._repo.file(source, f"/{folder}"), dst=f"/{folder}")
 
     def finish_commit(self, commit: str) -> None:
         """See Pachd."""
         try:
-            self._call("FinishCommit", lambda api: api.finish_commit(commit=self._commit(commit)))
+            self._call(methods.FINISH_COMMIT, pfs.FinishCommitRequest(commit=self._repo.commit(commit)))
         except SyncError:
             # An answer that was lost on its way makes the second try fail on what the first has done.
             if self._inspect(commit).state == "Open":
@@ -223,12 +169,9 @@ class Calls:
 
     def wait_finished(self, commit: str) -> None:
         """See Pachd."""
+        request = pfs.InspectCommitRequest(commit=self._repo.commit(commit), wait=pfs.FINISHED)
         try:
-            self._call(
-                "InspectCommit",
-                lambda api: api.inspect_commit(commit=self._commit(commit), wait=pfs.CommitState.FINISHED),
-                attempts=1,
-            )
+            self._call(methods.INSPECT_COMMIT, request, attempts=1)
         except TemporarySyncError as error:
             # It is looked at again; whether pachd is there at all, that look tells.
             if error.reason != Reason.PACHD_UNREACHABLE:
@@ -237,7 +180,8 @@ class Calls:
     def drop_commit(self, commit: str) -> None:
         """See Pachd."""
         try:
-            self._call("DropCommit", lambda api: api.drop_commit(commit=self._commit(commit), recursive=True))
+            request = pfs.DropCommitRequest(commit=self._repo.commit(commit), recursive=True)
+            self._call(methods.DROP_COMMIT, request)
         except MissingError:
             return
 
@@ -256,45 +200,58 @@ class Calls:
         return self._inspect(commit).parent
 
     def _inspect(self, commit: str) -> CommitSeen:
-        return _seen(self._call("InspectCommit", lambda api: api.inspect_commit(commit=self._commit(commit))))
+        return _seen(self._inspect_commit(commit))
+
+    def _inspect_commit(self, commit: str) -> pfs.CommitInfo:
+        return self._call(methods.INSPECT_COMMIT, pfs.InspectCommitRequest(commit=self._repo.commit(commit)))
+
+    def _inspect_branch(self, branch: str) -> pfs.BranchInfo:
+        return self._call(methods.INSPECT_BRANCH, pfs.InspectBranchRequest(branch=self._repo.branch(branch)))
+
+    def _inspect_repo(self) -> pfs.RepoInfo:
+        return self._call(methods.INSPECT_REPO, pfs.InspectRepoRequest(repo=self._repo.message))
+
+    def _branches(self) -> list[pfs.BranchInfo]:
+        return self._list(methods.LIST_BRANCH, pfs.ListBranchRequest(repo=self._repo.message))
 
     def same_below(self, one: str, other: str, directory: str) -> bool:
         """A directory's hash would not do: Pachyderm takes it of the contents alone, not of the names. Seen on 2.12."""
-        old, new = (pfs.File(commit=self._commit(commit), path=f"/{directory}") for commit in (one, other))
-        return self._call(
-            "DiffFile",
-            lambda api: next(iter(api.diff_file(new_file=new, old_file=old)), None) is None,
-            MANIFEST_SECONDS,
+        old, new = (self._repo.file(commit, f"/{directory}") for commit in (one, other))
+        request = pfs.DiffFileRequest(new_file=new, old_file=old)
+        method = methods.DIFF_FILE
+        return self._tried(
+            method, lambda: next(self._channel.download(method, request, MANIFEST_SECONDS), None) is None
         )
 
     def staged_in(self) -> frozenset[tuple[str, str]]:
         """See Pachd."""
-        found = self._call("ListBranch", lambda api: [info.branch for info in api.list_branch()], MANIFEST_SECONDS)
-        return frozenset((item.repo.project.name, item.repo.name) for item in found if owner_and_run(item.name))
+        found = self._list(methods.LIST_BRANCH, pfs.ListBranchRequest(), MANIFEST_SECONDS)
+        named = (info.branch for info in found)
+        return frozenset((item.repo.project.name, item.repo.name) for item in named if owner_and_run(item.name))
 
     def read_manifest(self, commit: str) -> bytes:
         """See Pachd."""
-        file = pfs.File(commit=self._commit(commit), path=f"/{MANIFEST_PATH}")
-        return self._call("GetFile", lambda api: _read(api.get_file(file=file)), MANIFEST_SECONDS)
+        request = pfs.GetFileRequest(file=self._repo.file(commit, f"/{MANIFEST_PATH}"))
+        method = methods.GET_FILE
+        return self._tried(method, lambda: _read(self._channel.download(method, request, MANIFEST_SECONDS)))
 
     def list_branches(self) -> tuple[BranchSeen, ...]:
         """See Pachd."""
         try:
-            found = self._call("ListBranch", lambda api: list(api.list_branch(repo=self._repo)))
+            found = self._branches()
         except MissingError:
             return ()
         return tuple(BranchSeen(info.branch.name, self._written(info)) for info in found)
 
-    def _written(self, info: Any) -> datetime | None:
+    def _written(self, info: pfs.BranchInfo) -> datetime | None:
         """Return when a staging branch was last written to; of other branches nobody asks."""
-        if owner_and_run(info.branch.name) is None or not info.head or not info.head.id:
+        if owner_and_run(info.branch.name) is None or not info.head.id:
             return None
-        head = self._commit(info.head.id)
         try:
-            found = self._call("InspectCommit", lambda api: api.inspect_commit(commit=head))
+            found = self._inspect_commit(info.head.id)
         except MissingError:
             return None
-        return found.started if _is_set(found.started) else None
+        return time_of(found, "started")
 
     def remove_branch(self, branch: str) -> bool:
         """The commits go first: without their branch nobody would find them again. Dropping the first of them leaves
@@ -317,7 +274,8 @@ class Calls:
             left = self._list_commits(branch, None, 2)
             if left and is_own(left[0]):
                 return False
-            self._call("DeleteBranch", lambda api: api.delete_branch(branch=self._branch(branch), force=True))
+            request = pfs.DeleteBranchRequest(branch=self._repo.branch(branch), force=True)
+            self._call(methods.DELETE_BRANCH, request)
         except MissingError:
             return True
         if len(left) == 1:
@@ -327,25 +285,35 @@ class Calls:
     def _drop_if_forsaken(self, commit: str) -> None:
         """Drop a commit that no branch leads to."""
         with suppress(MissingError):
-            found = self._call("InspectCommit", lambda api: api.inspect_commit(commit=self._commit(commit)))
-            heads = self._call("ListBranch", lambda api: [info.head.id for info in api.list_branch(repo=self._repo)])
+            found = self._inspect_commit(commit)
+            heads = [info.head.id for info in self._branches()]
             if not found.child_commits and commit not in heads:
                 self.drop_commit(commit)
 
     def _call(
         self,
-        operation: str,
-        call: Callable[[pfs.ApiStub], _Result],
+        method: Unary[_Request, _Answer],
+        request: _Request,
         seconds: float | None = None,
         *,
         attempts: int = ATTEMPTS,
-    ) -> _Result:
-        """Return the answer of a call, tried again after a pause where pachd was not reached; each try is counted."""
+    ) -> _Answer:
+        limit = seconds or self._seconds
+        return self._tried(method, lambda: self._channel.unary(method, request, limit), attempts=attempts)
+
+    def _list(
+        self, method: Download[_Request, _Answer], request: _Request, seconds: float | None = None
+    ) -> list[_Answer]:
+        limit = seconds or self._seconds
+        return self._tried(method, lambda: list(self._channel.download(method, request, limit)))
+
+    def _tried(self, method: Method[Any, Any], call: Callable[[], _Result], *, attempts: int = ATTEMPTS) -> _Result:
+        """Return what a call answers, tried again after a pause if pachd was not reached; each try is counted."""
         pause = BACKOFF_SECONDS
         for attempt in range(1, attempts + 1):
             try:
-                return self._once(operation, call, seconds)
-            except grpc.RpcError as error:
+                return self._once(method.name, call)
+            except RpcError as error:
                 failed: Any = error
                 if attempt == attempts or not may_pass(failed.code().name, failed.details()):
                     raise self._translated(failed) from None
@@ -353,12 +321,11 @@ class Calls:
             pause *= 2
         raise AssertionError("the last attempt returns or raises")
 
-    def _once(self, operation: str, call: Callable[[pfs.ApiStub], _Result], seconds: float | None) -> _Result:
+    def _once(self, operation: str, call: Callable[[], _Result]) -> _Result:
         begun, result = time.monotonic(), "ok"
-        limit = _Limit(seconds or self._seconds, self._target.credentials.access_key)
         try:
-            return call(pfs.ApiStub(grpc.intercept_channel(self._channel, limit)))
-        except grpc.RpcError as error:
+            return call()
+        except RpcError as error:
             failed: Any = error
             code = failed.code().name
             result = "missing" if code == "NOT_FOUND" else self._explained(failed).reason
@@ -378,12 +345,6 @@ class Calls:
             details = blot(details, (target.credentials.access_key, target.credentials.secret_key))
         return grpc_error(error.code().name, details, target.host_port, target.shown)
 
-    def _branch(self, name: str) -> pfs.Branch:
-        return pfs.Branch(repo=self._repo, name=name)
-
-    def _commit(self, commit: str) -> pfs.Commit:
-        return pfs.Commit(repo=self._repo, id=commit)
-
 
 def _read(pieces: Iterator[Any]) -> bytes:
     found = bytearray()
@@ -395,23 +356,17 @@ def _read(pieces: Iterator[Any]) -> bytes:
     return bytes(found)
 
 
-def _seen_with_branches(infos: Sequence[Any]) -> tuple[CommitSeen, ...]:
+def _seen_with_branches(infos: Sequence[pfs.CommitInfo]) -> tuple[CommitSeen, ...]:
     """A commit's branch is told by its parent alone. Seen on 2.12."""
     branches = {child.id: child.branch.name for info in infos for child in info.child_commits}
     return tuple(replace(_seen(info), branch=branches.get(info.commit.id, "")) for info in infos)
 
 
-def _seen(info: Any) -> CommitSeen:
+def _seen(info: pfs.CommitInfo) -> CommitSeen:
     state: Literal["Open", "Finishing", "Finished"] = "Open"
-    if _is_set(info.finished):
+    if time_of(info, "finished"):
         state = "Finished"
-    elif _is_set(info.finishing):
+    elif time_of(info, "finishing"):
         state = "Finishing"
-    parent = str(info.parent_commit.id) if info.parent_commit and info.parent_commit.id else None
-    started = info.started if _is_set(info.started) else None
-    return CommitSeen(str(info.commit.id), parent, info.description, state, info.error, started)
-
-
-def _is_set(moment: Any) -> bool:
-    """An unset time reads as 1970."""
-    return bool(moment) and moment.year > _UNSET_YEAR
+    parent = info.parent_commit.id or None
+    return CommitSeen(info.commit.id, parent, info.description, state, info.error, time_of(info, "started"))

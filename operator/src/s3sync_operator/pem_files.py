@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from s3sync_operator.access import CA_KEY, CERTIFICATE_KEY, PRIVATE_KEY, Tls
+from s3sync_pachyderm.tls_relay import trusting_context
 
 
 @contextmanager
@@ -43,22 +44,14 @@ def pem_problem(tls: Tls) -> str | None:
     except (ssl.SSLError, ValueError):
         return f"'{CA_KEY}' holds no certificate that can be read; renew it"
     try:
-        trusting_context(tls)
+        trusting(tls)
     except (ssl.SSLError, ValueError):
         text = f"'{CERTIFICATE_KEY}' and '{PRIVATE_KEY}' cannot be read, or do not fit together; renew them"
         return f"{text}. A key that wants a password is of no use"
     return None
 
 
-def trusting_context(tls: Tls) -> ssl.SSLContext:
+def trusting(tls: Tls) -> ssl.SSLContext:
     """Return a context for HTTP/2 that trusts any server, and shows the client certificate if there is one."""
-    # It trusts anybody, so it need not load the system's CAs, which takes a hundred times as long.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
     with pem_files(tls) as (_, pair):
-        if pair:
-            # Without any, OpenSSL would ask a terminal for the password of a key that wants one.
-            context.load_cert_chain(*pair, password="")
-    return context
+        return trusting_context(pair)

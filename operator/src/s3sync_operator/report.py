@@ -29,6 +29,8 @@ JOB_REASONS = frozenset(
         "BucketNotFound",
         "EndpointUnreachable",
         "TLSFailed",
+        "CertificateUntrusted",
+        "CertificateExpired",
         "PachdUnreachable",
         "ServerError",
         "CommitFailed",

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from pachyderm_sdk.api import pfs
-
 from s3sync_job.outcome import Reason, SyncError
 from s3sync_job.pachd import PachdClient, put_requests
 from s3sync_job.plan import PlannedFile
 from s3sync_job.reading import PieceReader, Reader, WholeReads
 from s3sync_job.transports import Compared, Copied, Place, Started
 from s3sync_job.verify import Comparison, compare_streams, verdict
+from s3sync_pachyderm.proto import pfs_pb2 as pfs
 
 WORTH_A_REQUEST = 3_000_000
 """Bytes of others that are streamed for less than what a request of its own takes. Seen on 2.12: 30 MB/s, 0.1 s."""

@@ -7,12 +7,46 @@ nobody more than the connection to pachd that anybody can have.
 import asyncio
 import secrets
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 PIECE_BYTES = 256 * 1024
 CONNECT_SECONDS = 10.0
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def trusting_context(pair: tuple[str, str] | None) -> ssl.SSLContext:
+    """Return a context for HTTP/2 that trusts any server, and shows a client certificate, by its file and its key's.
+
+    Raises OSError where the files cannot be used.
+    """
+    # It trusts anybody, so it need not load the system's CAs, which takes a hundred times as long.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    if pair:
+        # Without any, OpenSSL would ask a terminal for the password of a key that wants one.
+        context.load_cert_chain(*pair, password="")
+    return context
+
+
+def relay_in_thread(host_port: str, context: ssl.SSLContext) -> str:
+    """Start a relay in a thread that ends with the process, and return its address for gRPC."""
+    address = ""
+    ready = threading.Event()
+
+    async def serve() -> None:
+        nonlocal address
+        async with relay(host_port, context) as address:
+            ready.set()
+            await asyncio.Event().wait()
+
+    threading.Thread(target=lambda: asyncio.run(serve()), name="tls-relay", daemon=True).start()
+    if not ready.wait(CONNECT_SECONDS):
+        raise TimeoutError(f"the relay to {host_port} did not start within {CONNECT_SECONDS:.0f} s")
+    return address
 
 
 @asynccontextmanager

@@ -1,0 +1,1 @@
+"""What the operator and the job share of Pachyderm: its messages, its calls, and what its errors mean."""
