@@ -46,6 +46,7 @@ UNARY: Mapping[str, tuple[type[Message], Unary]] = {
     "pfs_v2.API/DropCommitSet": (pfs.DropCommitSetRequest, commits.drop_commit_set),
     "pfs_v2.API/SquashCommitSet": (pfs.SquashCommitSetRequest, commits.squash_commit_set),
     "pfs_v2.API/GetFileSet": (pfs.GetFileSetRequest, file_sets.get_file_set),
+    "pfs_v2.API/RenewFileSet": (pfs.RenewFileSetRequest, file_sets.renew_file_set),
     "pfs_v2.API/ComposeFileSet": (pfs.ComposeFileSetRequest, file_sets.compose_file_set),
     "pfs_v2.API/AddFileSet": (pfs.AddFileSetRequest, file_sets.add_file_set),
     "pfs_v2.API/InspectFile": (pfs.InspectFileRequest, reading.inspect_file),
@@ -68,6 +69,7 @@ STREAMING: Mapping[str, tuple[type[Message], Streaming]] = {
 }
 UPLOADING: Mapping[str, tuple[type[Message], Uploading]] = {
     "pfs_v2.API/ModifyFile": (pfs.ModifyFileRequest, writing.modify_file),
+    "pfs_v2.API/CreateFileSet": (pfs.ModifyFileRequest, file_sets.create_file_set),
 }
 OPEN_TO_ALL = {"GetVersion", "InspectCluster"}
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
@@ -128,7 +130,7 @@ class PachdService:
             call = self._begin(name)
             try:
                 self._admit(call, context)
-                answer = await run(call, requests)
+                answer = await run(call, _whole(requests, context))
                 call.lose_answer()
             except Exception as error:
                 await _abort(context, call, error)
@@ -173,6 +175,17 @@ class PachdService:
                 grpc.StatusCode.UNAUTHENTICATED,
                 "provided auth token is corrupted or has expired (try logging in again)",
             )
+
+
+async def _whole(requests: AsyncIterator[Message], context: Context) -> AsyncIterator[Message]:
+    """Pass requests on until the client has sent all of them, and fail if it gives up.
+
+    gRPC ends the requests either way, and reports a little later that the client gave up. But nothing can be sent to a
+    client that did.
+    """
+    async for request in requests:
+        yield request
+    await context.send_initial_metadata(())
 
 
 async def _abort(context: Context, call: Call, error: Exception) -> NoReturn:
