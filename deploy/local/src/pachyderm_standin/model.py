@@ -7,8 +7,8 @@ The rules follow the public source of Pachyderm 2.12 (`src/server/pfs/server`).
 import uuid
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
 
@@ -17,6 +17,8 @@ from pachyderm_standin.names import is_valid_name, path_error
 DEFAULT_PROJECT = "default"
 REBUILT_TREES_KEPT = 8
 FILE_SETS_KEPT = 10_000
+FILE_SET_SECONDS = 600
+"""How long a file set is kept that nobody renews. Seen on 2.12."""
 
 
 class PfsError(Exception):
@@ -288,10 +290,15 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class FileSet:
-    """Files that were taken out of a commit, or deletions, and in how many writes they came there."""
+    """What was taken out of a commit, or streamed: what it changes, by how many writes, and when it is forgotten."""
 
-    changes: Changes
+    write: Write
     writes: int
+    expires: datetime
+
+    def changes(self, tree: Tree) -> Changes:
+        """Say what it comes to on top of these files."""
+        return self.write(tree) if callable(self.write) else self.write
 
 
 @dataclass(eq=False)
@@ -585,22 +592,38 @@ class Pfs:
         """
         self.check_readable(commit)
         below = {} if diff else self.tree(commit).files
-        return self._keep(FileSet({**below, **commit.changes}, commit.writes))
+        return self._keep({**below, **commit.changes}, commit.writes, FILE_SET_SECONDS)
+
+    def make_file_set(self, write: Write) -> str:
+        """Remember what a stream changes, and give the ID by which it is found."""
+        return self._keep(write, 1, FILE_SET_SECONDS)
+
+    def renew_file_set(self, file_set_id: str, seconds: int) -> None:
+        """Keep a file set for so long from now on, or raise `UnknownFileSetError`."""
+        expires = self._now() + timedelta(seconds=seconds)
+        self._file_sets[file_set_id] = replace(self.file_set(file_set_id), expires=expires)
 
     def file_set(self, file_set_id: str) -> FileSet:
         """Look a file set up, or raise `UnknownFileSetError`."""
-        if file_set_id not in self._file_sets:
+        found = self._file_sets.get(file_set_id)
+        if found is None or found.expires <= self._now():
+            self._file_sets.pop(file_set_id, None)
             raise UnknownFileSetError(f"fileset {file_set_id} does not exist")
-        return self._file_sets[file_set_id]
+        return found
 
-    def join_file_sets(self, file_set_ids: Iterable[str]) -> str:
-        """Make one file set of many: the later ones' files stand in place of the earlier ones'."""
-        joined: dict[str, File | None] = {}
-        writes = 0
-        for file_set in [self.file_set(file_set_id) for file_set_id in file_set_ids]:
-            joined.update(file_set.changes)
-            writes += file_set.writes
-        return self._keep(FileSet(joined, writes))
+    def join_file_sets(self, file_set_ids: Iterable[str], seconds: int) -> str:
+        """Make one file set of many, added in their order, that is kept for so long."""
+        parts = [self.file_set(file_set_id) for file_set_id in file_set_ids]
+
+        def write(tree: Tree) -> Changes:
+            before, joined = Tree(dict(tree.files)), dict[str, File | None]()
+            for part in parts:
+                changes = part.changes(before)
+                before.apply(changes)
+                joined.update(changes)
+            return joined
+
+        return self._keep(write, sum(part.writes for part in parts), seconds)
 
     def add_file_set(self, ref: CommitRef, file_set_id: str) -> None:
         """Put a file set's files into an open commit, or raise `CommitFinishedError` or `UnknownFileSetError`."""
@@ -609,12 +632,12 @@ class Pfs:
             raise CommitFinishedError(f"commit {commit} has already finished")
         file_set = self.file_set(file_set_id)
         before = commit.writes
-        self._write(commit, file_set.changes)
+        self._write(commit, file_set.write)
         commit.writes = before + file_set.writes
 
-    def _keep(self, file_set: FileSet) -> str:
+    def _keep(self, write: Write, writes: int, seconds: int) -> str:
         file_set_id = uuid.uuid4().hex
-        self._file_sets[file_set_id] = file_set
+        self._file_sets[file_set_id] = FileSet(write, writes, self._now() + timedelta(seconds=seconds))
         if len(self._file_sets) > FILE_SETS_KEPT:
             del self._file_sets[next(iter(self._file_sets))]
         return file_set_id

@@ -84,7 +84,7 @@ class Call:
         return await self.gateway.opened_commit(self.pick(ref))
 
     def _opened_file_set(self, ref: CommitRef) -> tuple[Commit, Tree]:
-        changes = self.gateway.pfs.file_set(ref.id).changes
+        changes = self.gateway.pfs.file_set(ref.id).changes(Tree({}))
         files = {path: file for path, file in changes.items() if file}
         return Commit(ref.id, ref.repo, "", None, started=datetime.now(UTC)), Tree(files)
 

@@ -67,6 +67,26 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class Forget:
+    """Take back what the stream itself has put below a directory."""
+
+    directory: str
+
+    def apply(self, files: _Files) -> None:
+        """Take the step."""
+        prefix = f"{clean_path(self.directory)}/".removeprefix("/")
+        for path in [path for path in files.changes if path.startswith(prefix)]:
+            files.changes[path] = None
+
+
+def in_file_set(operation: Operation) -> Operation:
+    """Return what an operation means in a file set: it knows no files but its own, so it deletes no other directory."""
+    if isinstance(operation, Delete) and operation.raw_path.endswith("/"):
+        return Forget(operation.raw_path)
+    return operation
+
+
+@dataclass(frozen=True, slots=True)
 class Copy:
     """Put files under new names, in place of what is there or behind it."""
 

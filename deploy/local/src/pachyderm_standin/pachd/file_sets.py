@@ -1,4 +1,6 @@
-"""Calls about file sets: what is taken out of commits and put back."""
+"""Calls about file sets: what is streamed without a commit, or taken out of one, and put into another."""
+
+from collections.abc import AsyncIterator
 
 from betterproto.lib.google.protobuf import Empty
 from pachyderm_sdk.api import pfs
@@ -6,9 +8,30 @@ from pachyderm_sdk.api import pfs
 from pachyderm_standin.gateway import Release
 from pachyderm_standin.model import PfsError, UnknownFileSetError
 from pachyderm_standin.pachd.calls import Call
+from pachyderm_standin.pachd.drafts import Draft, in_file_set
 from pachyderm_standin.pachd.messages import Message, read_commit
+from pachyderm_standin.pachd.writing import receive
 
 DIFF_SINCE = Release(2, 9)
+MAX_SECONDS = 1800
+
+
+async def create_file_set(call: Call, requests: AsyncIterator[Message]) -> Message:
+    """Keep what a stream writes, for whoever adds it to a commit."""
+    operations = await receive(call, "", await call.suffer(), requests)
+    draft = Draft([in_file_set(operation) for operation in operations])
+    await _pay(call)
+    return pfs.CreateFileSetResponse(file_set_id=call.gateway.pfs.make_file_set(draft.changes))
+
+
+async def renew_file_set(call: Call, request: Message) -> Message:
+    """Keep a file set for longer, but no longer than half an hour from now."""
+    if request.ttl_seconds < 1:
+        raise PfsError(f"ttl ({request.ttl_seconds}) must be at least one second")
+    if request.ttl_seconds > MAX_SECONDS:
+        raise PfsError(f"ttl ({request.ttl_seconds}) exceeds max ttl ({MAX_SECONDS})")
+    call.gateway.pfs.renew_file_set(request.file_set_id, request.ttl_seconds)
+    return Empty()
 
 
 async def get_file_set(call: Call, request: Message) -> Message:
@@ -21,10 +44,10 @@ async def get_file_set(call: Call, request: Message) -> Message:
 
 
 async def compose_file_set(call: Call, request: Message) -> Message:
-    """Make one of many. Nothing expires here, so it does not matter for how long."""
+    """Make one of many."""
     await _pay(call)
     try:
-        joined = call.gateway.pfs.join_file_sets(request.file_set_ids)
+        joined = call.gateway.pfs.join_file_sets(request.file_set_ids, request.ttl_seconds)
     except UnknownFileSetError as error:
         raise PfsError("the operation would create a dangling reference") from error
     return pfs.CreateFileSetResponse(file_set_id=joined)

@@ -7,6 +7,7 @@ import betterproto
 from betterproto.lib.google.protobuf import Empty
 
 from pachyderm_standin.blobs import BlobWriter
+from pachyderm_standin.faults import Effects
 from pachyderm_standin.model import DEFAULT_DATUM, Changes, CommitRef, File, PfsError, Tree, check_path
 from pachyderm_standin.names import clean_path
 from pachyderm_standin.pachd.calls import Call, bucket_of
@@ -20,9 +21,9 @@ LARGE_BYTES = 1024 * 1024
 class _Incoming:
     """Takes a stream's operations; pieces of one file that follow each other become one blob."""
 
-    def __init__(self, call: Call, ref: CommitRef) -> None:
+    def __init__(self, call: Call, bucket: str) -> None:
         self._call = call
-        self._bucket = bucket_of(ref.repo, ref.branch)
+        self._bucket = bucket
         self._file = ("", "")
         self._writer: BlobWriter | None = None
         self._cut_after = -1
@@ -103,9 +104,17 @@ class _Incoming:
 async def modify_file(call: Call, requests: AsyncIterator[Message]) -> Message:
     """Write a stream's operations into an open commit, or into one commit of its own; all of them or none."""
     ref, join = await _read_target(requests)
-    effects = await call.suffer(bucket_of(ref.repo, ref.branch))
-    incoming = _Incoming(call, ref)
+    bucket = bucket_of(ref.repo, ref.branch)
+    effects = await call.suffer(bucket)
     _find_target(call, ref)
+    operations = await receive(call, bucket, effects, requests)
+    await _write(call, ref, Draft(operations), join=join)
+    return Empty()
+
+
+async def receive(call: Call, bucket: str, effects: Effects, requests: AsyncIterator[Message]) -> list[Operation]:
+    """Take in a stream's operations; `bucket` is what fault rules know its branch by, empty if it is for none."""
+    incoming = _Incoming(call, bucket)
     try:
         async for request in requests:
             call.gateway.check_up()
@@ -115,8 +124,7 @@ async def modify_file(call: Call, requests: AsyncIterator[Message]) -> Message:
         await incoming.finish()
     finally:
         incoming.discard()
-    await _write(call, ref, Draft(incoming.operations), join=join)
-    return Empty()
+    return incoming.operations
 
 
 async def _read_target(requests: AsyncIterator[Message]) -> tuple[CommitRef, bool]:
