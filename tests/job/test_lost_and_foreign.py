@@ -139,7 +139,7 @@ def test_removing_a_staging_branch_that_was_made_of_another_branch_spares_that_o
 
 
 BROKEN_DISK = """
-import errno, io, pathlib
+import builtins, errno, io, pathlib
 
 class Broken(io.BytesIO):
     def read(self, size=-1):
@@ -148,8 +148,11 @@ class Broken(io.BytesIO):
             raise OSError(errno.EIO, "Input/output error")
         return content
 
-open_any = pathlib.Path.open
-pathlib.Path.open = lambda path, *a, **k: Broken(b"half") if path.name == "broken" else open_any(path, *a, **k)
+def breaking(open_any):
+    return lambda path, *a, **k: Broken(b"half") if str(path).endswith("/broken") else open_any(path, *a, **k)
+
+pathlib.Path.open = breaking(pathlib.Path.open)
+builtins.open = breaking(builtins.open)
 """
 
 

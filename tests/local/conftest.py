@@ -8,7 +8,7 @@ import pytest
 
 from tests.local.covered import LAST_GREEN, ROOT, covered
 
-PRODUCT = ("operator/", "job_image/", "crd/", "deploy/", "testdata/", "pyproject.toml", "README.md")
+PRODUCT = ("operator/", "job_image/", "pachyderm/", "crd/", "deploy/", "testdata/", "pyproject.toml", "README.md")
 """What other suites prove. Here it is no more than an example: of an image's recipe, of a program to be run."""
 TOOLS = (".venv/", ".git", ".pytest_cache/", ".hypothesis/")
 

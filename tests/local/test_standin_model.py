@@ -208,5 +208,5 @@ def test_what_is_taken_out_of_an_open_commit_counts_as_written_there_where_it_is
     pfs.clear_commit(HEAD)
     assert (commit.writes, paths(pfs)) == (0, ["below"])
     put(pfs, "c")
-    pfs.add_file_set(HEAD, pfs.join_file_sets([taken]))
+    pfs.add_file_set(HEAD, pfs.join_file_sets([taken], seconds=60))
     assert (commit.writes, paths(pfs)) == (3, ["a", "b", "below", "c"])

@@ -117,7 +117,7 @@ def test_an_input_path_that_cannot_be_listed_is_never_skipped(monkeypatch: pytes
     def refuse(_: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(SyncError) as refused:
         find_files(tmp_path, on_invalid_path=OnInvalidPath.SKIP)
     assert refused.value.reason is Reason.INPUT_UNREADABLE

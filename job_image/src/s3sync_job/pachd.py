@@ -182,7 +182,7 @@ class PachdClient:
 
     def put(self, commit: str, path: str, content: bytes) -> None:
         """Put a file of ``content`` in place of what is at the absolute ``path``."""
-        self.modify(commit, put_requests(path, io.BytesIO(content)), len(content))
+        self.modify(commit, put_requests(path, io.BytesIO(content), len(content)), len(content))
 
     @contextmanager
     def open_commit(self, branch: str, description: str, size: int, wait_for: int = 0, own: str = "") -> Iterator[str]:
@@ -456,12 +456,18 @@ class PachdClient:
         return self._repo.file(commit, f"/{key}")
 
 
-def put_requests(path: str, stream: Reader) -> Iterator[pfs.ModifyFileRequest]:
-    """Yield the messages that put a file in place of what is at ``path``: without the first it would be appended."""
+def put_requests(path: str, stream: Reader, size: int) -> Iterator[pfs.ModifyFileRequest]:
+    """Yield the messages that put a file in place of what is at ``path``: without the first it would be appended.
+
+    ``size`` is about that of the content; memory for no more than that is asked for at a time.
+    """
     yield pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=path))
-    piece = stream.read(MESSAGE_BYTES)
+    most = min(MESSAGE_BYTES, size + 1)
     # An empty file takes a message, too.
+    piece = stream.read(most)
     yield _add(path, piece)
+    if len(piece) < most:
+        return
     for more in pieces_of(stream, MESSAGE_BYTES):
         yield _add(path, more)
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from tqdm import tqdm  # type: ignore[import-untyped] # Its stubs are a package of their own.
@@ -24,12 +24,13 @@ class Tally:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts = Counts()
+        # Of a million files each is counted: a frozen object a count would take longer than to hash a small file.
+        self._counts = asdict(Counts())
         self._phase = ""
 
     def start(self, files: int, size: int) -> None:
         """Note what is to be done: a number of files and their size in bytes."""
-        self._update(lambda counts: replace(counts, total_files=files, total_bytes=size))
+        self._set(total_files=files, total_bytes=size)
 
     def enter(self, phase: str) -> None:
         """Note that files are now being ``copied`` or ``verified``, or ``""`` for neither."""
@@ -38,25 +39,19 @@ class Tally:
 
     def copied(self, size: int) -> None:
         """Count a file that was copied."""
-        self._update(
-            lambda c: replace(c, copied_files=c.copied_files + 1, copied_bytes=c.copied_bytes + size),
-        )
+        self._count("copied_files", "copied_bytes", size)
 
     def verified(self, size: int) -> None:
         """Count a file that was found equal."""
-        self._update(
-            lambda c: replace(c, verified_files=c.verified_files + 1, verified_bytes=c.verified_bytes + size),
-        )
+        self._count("verified_files", "verified_bytes", size)
 
     def unchanged(self, size: int) -> None:
         """Count a file that the repo had already."""
-        self._update(
-            lambda c: replace(c, unchanged_files=c.unchanged_files + 1, unchanged_bytes=c.unchanged_bytes + size),
-        )
+        self._count("unchanged_files", "unchanged_bytes", size)
 
     def left(self, *, skipped: int, extra: int, deleted: int) -> None:
         """Note the paths that cannot be synced, and the repo's files that the input lacks, and those of them to go."""
-        self._update(lambda c: replace(c, skipped_files=skipped, extra_files=extra, deleted_files=deleted))
+        self._set(skipped_files=skipped, extra_files=extra, deleted_files=deleted)
 
     @contextmanager
     def provisional(self) -> Iterator[None]:
@@ -65,21 +60,27 @@ class Tally:
         try:
             yield
         except BaseException:
-            self._update(lambda c: replace(c, copied_files=before.copied_files, copied_bytes=before.copied_bytes))
+            self._set(copied_files=before.copied_files, copied_bytes=before.copied_bytes)
             raise
 
     def failed(self, files: int = 1) -> None:
         """Count files that are not verified."""
-        self._update(lambda counts: replace(counts, failed_files=counts.failed_files + files))
+        with self._lock:
+            self._counts["failed_files"] += files
 
     def snapshot(self) -> tuple[str, Counts]:
         """Return the phase, ``""`` before the first, and the counts."""
         with self._lock:
-            return self._phase, self._counts
+            return self._phase, Counts(**self._counts)
 
-    def _update(self, change: Callable[[Counts], Counts]) -> None:
+    def _set(self, **counts: int) -> None:
         with self._lock:
-            self._counts = change(self._counts)
+            self._counts.update(counts)
+
+    def _count(self, files: str, size_in: str, size: int) -> None:
+        with self._lock:
+            self._counts[files] += 1
+            self._counts[size_in] += size
 
 
 class Progress(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -97,28 +98,32 @@ def _walk(directory: Path, relative: str, above: tuple[tuple[int, int], ...]) ->
         if len(above) >= MAX_DEPTH:
             yield _Problem(relative, f"nested more than {MAX_DEPTH} directories deep", directory=True)
             return
-        names = sorted(entry.name for entry in directory.iterdir())
+        with os.scandir(directory) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
         yield _Problem(relative or ROOT, error.strerror or "cannot be listed", directory=True)
         return
-    for name in names:
-        yield from _entry(directory / name, f"{relative}/{name}" if relative else name, (*above, identity))
+    for entry in entries:
+        path = f"{relative}/{entry.name}" if relative else entry.name
+        found_there = _entry(entry, path)
+        if found_there is None:
+            yield from _walk(directory / entry.name, path, (*above, identity))
+        else:
+            yield found_there
 
 
-def _entry(path: Path, relative: str, above: tuple[tuple[int, int], ...]) -> Iterator[LocalFile | _Problem]:
-    """Yield what is at ``path``: itself if it is a file, else what is under it."""
+def _entry(entry: os.DirEntry[str], relative: str) -> LocalFile | _Problem | None:
+    """Return what a directory's entry is, by one `stat`; None for a directory."""
     try:
-        status = path.stat()
+        status = entry.stat()
     except OSError as error:
-        dangling = " (a dangling symbolic link?)" if path.is_symlink() else ""
-        yield _Problem(relative, f"{error.strerror}{dangling}", directory=False)
-        return
+        dangling = " (a dangling symbolic link?)" if entry.is_symlink() else ""
+        return _Problem(relative, f"{error.strerror}{dangling}", directory=False)
     if stat.S_ISDIR(status.st_mode):
-        yield from _walk(path, relative, above)
-    elif not stat.S_ISREG(status.st_mode):
-        yield _Problem(relative, "a socket, pipe or device, which has no content to copy", directory=False)
-    else:
-        yield _file(path, LocalFile(relative, status.st_size, status.st_mtime_ns))
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return _Problem(relative, "a socket, pipe or device, which has no content to copy", directory=False)
+    return _file(entry.path, LocalFile(relative, status.st_size, status.st_mtime_ns))
 
 
 def changes(root: Path, file: PlannedFile) -> str | None:
@@ -134,10 +139,10 @@ def changes(root: Path, file: PlannedFile) -> str | None:
     return "it was written to" if file.modified and status.st_mtime_ns != file.modified else None
 
 
-def _file(path: Path, found: LocalFile) -> LocalFile | _Problem:
+def _file(path: str, found: LocalFile) -> LocalFile | _Problem:
     """Return the file once it has been opened; access() would answer for the real user, not for this process."""
     try:
-        with path.open("rb"):
-            return found
+        os.close(os.open(path, os.O_RDONLY))
     except OSError as error:
         return _Problem(found.path, error.strerror or "cannot be opened", directory=False)
+    return found

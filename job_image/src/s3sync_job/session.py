@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from s3sync_job.batches import batches
 from s3sync_job.compare import There
 from s3sync_job.console import Console
 from s3sync_job.content_hash import Fingerprint, fingerprint
@@ -16,12 +16,15 @@ from s3sync_job.outcome import ENDINGS, Failure, Reason, SyncError, Verdict
 from s3sync_job.parallel import StalledError, unordered
 from s3sync_job.plan import Plan, PlannedFile
 from s3sync_job.progress import Tally
-from s3sync_job.reading import pieces_of
+from s3sync_job.reading import WholeReads, pieces_of
 from s3sync_job.report import Report
 from s3sync_job.settings import Settings, Verify
 from s3sync_job.steps import Steps
 from s3sync_job.transports import Place, Transport
 from s3sync_job.verify import CHUNK, Comparison, manifest_digest
+
+HASHED_TOGETHER, HASHED_BYTES = 64, 4 * 1024 * 1024
+"""Small files are hashed so many at a time: a thread's turn takes longer than to read one."""
 
 HASH_SECONDS = 3600.0
 """Hashing is the local disk's matter; if no file was read in an hour, that hangs."""
@@ -94,11 +97,12 @@ class Session:
 
     def fingerprints(self, files: Sequence[PlannedFile]) -> Iterator[tuple[PlannedFile, Fingerprint]]:
         """Yield the fingerprints of local files, as they are known; raises SyncError InputUnreadable."""
+        groups = batches(files, HASHED_TOGETHER, HASHED_BYTES)
         try:
-            for file, future in unordered(
-                self._fingerprint, files, threads=self.settings.threads, patience=HASH_SECONDS
+            for group, future in unordered(
+                self._fingerprints, groups, threads=self.settings.threads, patience=HASH_SECONDS
             ):
-                yield file, _hashed(file, future)
+                yield from zip(group, future.result(), strict=True)
         except StalledError as error:
             raise SyncError(Reason.INPUT_UNREADABLE, f"{self.settings.input_path!r}: {error}.") from error
 
@@ -181,14 +185,15 @@ class Session:
             errors.raise_if_any()
         proof.failures.extend(errors.failures)
 
-    def _fingerprint(self, file: PlannedFile) -> Fingerprint:
-        with (self.root / file.path).open("rb") as stream:
-            return fingerprint(pieces_of(stream, CHUNK))
+    def _fingerprints(self, files: Sequence[PlannedFile]) -> list[Fingerprint]:
+        root = str(self.root)
+        return [_fingerprint(root, file) for file in files]
 
 
-def _hashed(file: PlannedFile, future: Future[Fingerprint]) -> Fingerprint:
+def _fingerprint(root: str, file: PlannedFile) -> Fingerprint:
     try:
-        return future.result()
+        with open(f"{root}/{file.path}", "rb", buffering=0) as raw:  # noqa: PTH123 - A Path takes longer.
+            return fingerprint(pieces_of(WholeReads(raw), min(CHUNK, file.size + 1)))
     except OSError as error:
         raise SyncError(
             Reason.INPUT_UNREADABLE,
