@@ -23,6 +23,7 @@ from tests.support.s3 import RawS3, empty_and_delete, s3_client
 from tests.support.standin import ACCESS_KEY
 
 TOKEN = "a-pachyderm-token"
+ROLES = ("repoReader", "repoWriter", "repoOwner")
 with_auth = pytest.mark.xdist_group("contract with auth")
 """What needs a stand-in with auth on, which is started once."""
 
@@ -111,8 +112,19 @@ def guarded(target: Target) -> Iterator[Target]:
             pytest.skip("needs a Pachyderm with auth on, its PACHD_ADDRESS, and its token in S3_ACCESS_KEY")
         yield target
         return
-    with StandinProcess(tokens=[TOKEN, "another-token"]) as standin:
+    of_roles = [f"{token_of(role)} {role} default/{repo_of(role)}" for role in ROLES]
+    with StandinProcess(tokens=[TOKEN, "another-token", *of_roles]) as standin:
         yield Target(standin.endpoint, TOKEN, TOKEN, standin.pachd_address, standin=standin)
+
+
+def token_of(role: str) -> str:
+    """The stand-in's token of somebody who has a role on one repo and no other right."""
+    return f"token-of-{role}"
+
+
+def repo_of(role: str) -> str:
+    """That repo's name."""
+    return f"contract-{role.lower()}"
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from pathlib import Path
 from pachyderm_standin.app import Settings, running
 from pachyderm_standin.costs import PRESETS
 from pachyderm_standin.gateway import NEWEST, OLDEST
+from pachyderm_standin.roles import Grant, read_grants
 
 PR_SET_PDEATHSIG = 1
 RELEASES = {str(release): release for release in (OLDEST, NEWEST)}
@@ -41,7 +42,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--tls-key", type=Path, help="the PEM file with the key of --tls-cert")
     parser.add_argument("--data-dir", type=Path, required=True, help="folder for stored bytes; made if missing")
     parser.add_argument(
-        "--auth-token-file", type=Path, help="turn Pachyderm's auth on: a file with one valid token a line"
+        "--auth-token-file",
+        type=Path,
+        help="turn Pachyderm's auth on: a file of valid tokens, one a line, or TOKEN ROLE PROJECT/REPO",
     )
     parser.add_argument("--commit-latency", type=_seconds, default=0.0, help="seconds that a commit takes to finish")
     parser.add_argument(
@@ -109,11 +112,13 @@ def _check_tls(args: argparse.Namespace) -> None:
         ) from error
 
 
-def _read_tokens(path: Path) -> frozenset[str]:
+def _read_tokens(path: Path) -> dict[str, Grant | None]:
     try:
-        tokens = frozenset(path.read_text().split())
+        tokens = read_grants(path.read_text())
     except OSError as error:
         raise UsageError(f"--auth-token-file: cannot read {path} ({error.strerror})") from error
+    except ValueError as error:
+        raise UsageError(f"--auth-token-file: {path}: {error}") from error
     if not tokens:
         raise UsageError(f"--auth-token-file: {path} holds no token; write one a line")
     return tokens

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from pachyderm_standin.gateway import NEWEST, Gateway, Release
 from pachyderm_standin.model import Commit, Pfs
 from pachyderm_standin.names import canonical_bucket
 from pachyderm_standin.pachd.server import Tls, start_server
+from pachyderm_standin.roles import Grant
 from pachyderm_standin.s3.routes import Route
 from pachyderm_standin.s3.service import S3Service
 from pachyderm_standin.sigv4 import Authenticator
@@ -39,7 +40,7 @@ class Settings:
     port: int = 0
     control_port: int = 0
     grpc_port: int = 0
-    tokens: frozenset[str] | None = None
+    tokens: Mapping[str, Grant | None] | None = None
     commit_latency: float = 0
     costs: Costs = FREE
     tls_cert: Path | None = None

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote
 
+from pachyderm_standin.roles import Grant
 from pachyderm_standin.s3.errors import S3Error
 
 MAX_SKEW = timedelta(minutes=15)
@@ -61,9 +62,12 @@ class ChunkSigning:
 
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """Decides who may come in. `tokens=None`: Pachyderm's auth is off, and any pair of equal keys passes."""
+    """Decides who may come in. `tokens=None`: Pachyderm's auth is off, and any pair of equal keys passes.
 
-    tokens: frozenset[str] | None = None
+    What a token may do is asked by gRPC alone; through the gateway each may do everything.
+    """
+
+    tokens: Mapping[str, Grant | None] | None = None
 
     def authenticate(self, request: SignedRequest, now: datetime) -> ChunkSigning | None:
         """Let a request in, or raise `S3Error`; tell how its chunks are signed if version 4 signed it."""

@@ -21,20 +21,29 @@ from pachyderm_standin.model import (
 from pachyderm_standin.names import canonical_bucket
 from pachyderm_standin.pachd.errors import CallError
 from pachyderm_standin.pachd.messages import Message, read_commit, split_ancestor
+from pachyderm_standin.roles import FILE_SETS_REPO, Grant
 from pachyderm_standin.s3.routes import Route
 
-FILE_SETS_REPO = "__filesets__"
 METHOD = "gRPC"
 """What fault rules and counts know a gRPC call by where an S3 request has its HTTP method."""
 
 
 @dataclass(eq=False)
 class Call:
-    """One call: the operation's name, and what goes wrong with it."""
+    """One call: the operation's name, what goes wrong with it, and the role of who calls, None for an administrator."""
 
     gateway: Gateway
     operation: str
     effects: Effects = NO_EFFECTS
+    grant: Grant | None = None
+
+    def authorize(self, repo: RepoRef | None) -> None:
+        """Raise `CallError` if whoever calls may not do this to the repo."""
+        refusal = self.grant.refusal(self.operation, repo) if self.grant else None
+        if refusal is None:
+            return
+        denied = "not authorized" in refusal
+        raise CallError(grpc.StatusCode.PERMISSION_DENIED if denied else grpc.StatusCode.UNKNOWN, refusal)
 
     async def suffer(self, bucket: str = "", path: str = "", operation: str = "") -> Effects:
         """Let the rules hit that match this call, or a part of it: wait, or raise `CallError`."""

@@ -17,7 +17,7 @@ from pachyderm_standin.pachd import cluster, commits, file_sets, reading, repos,
 from pachyderm_standin.pachd.calls import METHOD, Call
 from pachyderm_standin.pachd.errors import CallError, not_modelled, status_of
 from pachyderm_standin.pachd.messages import Message
-from pachyderm_standin.pachd.targets import target_of
+from pachyderm_standin.pachd.targets import repo_of, target_of
 
 MAX_MESSAGE_BYTES = 20 * 1024 * 1024
 """The real server takes no longer message (`grpcutil.MaxMsgSize`)."""
@@ -116,6 +116,7 @@ class PachdService:
             call = self._begin(name)
             try:
                 self._admit(call, context)
+                call.authorize(repo_of(request))
                 await call.suffer(*target_of(call, request))
                 answer = await run(call, request)
                 call.lose_answer()
@@ -143,6 +144,7 @@ class PachdService:
             call = self._begin(name)
             try:
                 self._admit(call, context)
+                call.authorize(repo_of(request))
                 await call.suffer(*target_of(call, request))
                 async for answer in call.cut(run(call, request)):
                     yield answer
@@ -175,6 +177,7 @@ class PachdService:
                 grpc.StatusCode.UNAUTHENTICATED,
                 "provided auth token is corrupted or has expired (try logging in again)",
             )
+        call.grant = tokens[token]
 
 
 async def _whole(requests: AsyncIterator[Message], context: Context) -> AsyncIterator[Message]:

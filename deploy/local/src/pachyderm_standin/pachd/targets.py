@@ -1,6 +1,6 @@
 """Which branch and path a call is about, for fault rules to match."""
 
-from pachyderm_standin.model import CommitRef, NotFoundError
+from pachyderm_standin.model import CommitRef, NotFoundError, RepoRef
 from pachyderm_standin.pachd.calls import Call, bucket_of
 from pachyderm_standin.pachd.messages import Message, read_commit, read_repo
 
@@ -19,6 +19,17 @@ def target_of(call: Call, request: Message) -> tuple[str, str]:
         return bucket_of(read_repo(branch.repo), branch.name), path
     repo = _field(request, "repo")
     return (bucket_of(read_repo(repo), "") if repo else ""), path
+
+
+def repo_of(request: Message) -> RepoRef | None:
+    """Tell the repo that a call is about, None where it has none."""
+    file = _field(request, "file") or _field(request, "new_file")
+    if commit := file.commit if file else _field(request, "commit"):
+        return read_commit(commit).repo
+    if branch := _field(request, "branch"):
+        return read_repo(branch.repo)
+    repo = _field(request, "repo")
+    return read_repo(repo) if repo else None
 
 
 def _field(request: Message, name: str) -> Message:

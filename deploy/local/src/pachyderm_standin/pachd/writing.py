@@ -104,6 +104,7 @@ class _Incoming:
 async def modify_file(call: Call, requests: AsyncIterator[Message]) -> Message:
     """Write a stream's operations into an open commit, or into one commit of its own; all of them or none."""
     ref, join = await _read_target(requests)
+    call.authorize(ref.repo)
     bucket = bucket_of(ref.repo, ref.branch)
     effects = await call.suffer(bucket)
     _find_target(call, ref)
