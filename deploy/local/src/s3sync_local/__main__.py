@@ -11,7 +11,7 @@ from types import FrameType
 
 from s3sync_local import statedir
 from s3sync_local.binaries import CONTROL_PLANE, TRAINING_OPERATOR, ensure_binaries, ensure_modules
-from s3sync_local.clients import GO_CLIENTS, PYTHON_CLIENTS, ensure_clients, ensure_plotter
+from s3sync_local.clients import GO_CLIENTS, TESTED, ensure_clients, ensure_plotter
 from s3sync_local.cluster import LocalCluster
 from s3sync_local.components import Layout
 from s3sync_local.errors import LocalClusterError, MissingToolError
@@ -24,7 +24,7 @@ PROGRAMS = {
     "cluster": (CONTROL_PLANE, TRAINING_OPERATOR),
     "helm": (HELM,),
     "promtool": (PROMTOOL,),
-    "clients": tuple(GO_CLIENTS.values()),
+    "clients": tuple(GO_CLIENTS[name] for name in TESTED if name in GO_CLIENTS),
 }
 """What can be built, with its Go modules."""
 
@@ -76,7 +76,7 @@ def _build(options: argparse.Namespace) -> None:
     if "cluster" in options.names:
         ensure_binaries(say)
     if "clients" in options.names:
-        ensure_clients([*PYTHON_CLIENTS, *GO_CLIENTS], say)
+        ensure_clients(TESTED, say)
         ensure_plotter(say)
 
 
