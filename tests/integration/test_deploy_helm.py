@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,14 @@ def release(fresh: LocalCluster, helm: Helm) -> Helm:
     fresh.create_namespace(SYSTEM)
     fresh.kubectl("label", "namespace", SYSTEM, "pod-security.kubernetes.io/enforce=restricted")
     return Helm(helm.program, helm.home, fresh.kubeconfig)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(release: Helm, fresh: LocalCluster) -> Iterator[None]:
+    """What a test leaves installed, and the definition that an uninstall keeps, are no matter of the next test."""
+    yield
+    release("uninstall", OPERATOR, *RELEASE, "--ignore-not-found")
+    fresh.kubectl("delete", "crd", SYNC, "--ignore-not-found")
 
 
 def definition(api: LocalCluster) -> dict[str, Any] | None:
@@ -82,6 +91,9 @@ def test_an_upgrade_brings_the_new_definition_and_an_uninstall_leaves_it_with_ev
 def test_a_definition_that_was_kept_is_taken_over_by_the_same_release_and_goes_where_keep_is_off(
     release: Helm, fresh: LocalCluster
 ) -> None:
+    release("install", OPERATOR, str(CHART), *RELEASE)
+    release("uninstall", OPERATOR, *RELEASE)
+    assert of_the_release(fresh) == {"customresourcedefinition"}
     release("upgrade", "--install", OPERATOR, str(CHART), *RELEASE)
     release("upgrade", OPERATOR, str(CHART), *RELEASE, "--set=crds.keep=false")
     release("uninstall", OPERATOR, *RELEASE, "--wait")

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,11 +28,22 @@ INSTALLS = [f"overlays/{name}" for name in OVERLAYS]
 @pytest.fixture(scope="module")
 def api(fresh: LocalCluster) -> LocalCluster:
     """A cluster with the operator installed, and namespace JOBS that enforces the restricted standard."""
-    fresh.kubectl("apply", "-f", str(DEPLOY / "install.yaml"))
-    fresh.wait_for(f"crd/{SYNC}", "Established")
+    install(fresh)
     fresh.create_namespace(JOBS)
     fresh.kubectl("label", "namespace", JOBS, "pod-security.kubernetes.io/enforce=restricted")
     return fresh
+
+
+@pytest.fixture
+def removable(api: LocalCluster) -> Iterator[LocalCluster]:
+    """The same cluster for a test that removes what is installed, which is installed again for the others."""
+    yield api
+    install(api)
+
+
+def install(cluster: LocalCluster) -> None:
+    cluster.kubectl("apply", "-f", str(DEPLOY / "install.yaml"))
+    cluster.wait_for(f"crd/{SYNC}", "Established")
 
 
 def test_after_kubectl_apply_of_install_yaml_kubectl_diff_shows_nothing(api: LocalCluster) -> None:
@@ -144,23 +156,23 @@ def ours(api: LocalCluster) -> set[str]:
     return set(listed.split())
 
 
-def test_removing_the_operator_alone_leaves_the_definition_and_every_sync(api: LocalCluster) -> None:
-    api.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(DEPLOY / "overlays/cluster"))
-    sync_applied(api, "kept")
-    api.kubectl("delete", "namespace", SYSTEM, timeout=120)
-    api.kubectl("delete", "clusterroles,clusterrolebindings", "-l", OURS)
-    assert ours(api) == {f"customresourcedefinition.apiextensions.k8s.io/{SYNC}"}
-    assert "kept" in api.kubectl("get", SYNC, "-n", JOBS)
+def test_removing_the_operator_alone_leaves_the_definition_and_every_sync(removable: LocalCluster) -> None:
+    removable.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(DEPLOY / "overlays/cluster"))
+    sync_applied(removable, "kept")
+    removable.kubectl("delete", "namespace", SYSTEM, timeout=120)
+    removable.kubectl("delete", "clusterroles,clusterrolebindings", "-l", OURS)
+    assert ours(removable) == {f"customresourcedefinition.apiextensions.k8s.io/{SYNC}"}
+    assert "kept" in removable.kubectl("get", SYNC, "-n", JOBS)
 
 
-def test_removing_the_syncs_and_then_all_that_was_installed_leaves_nothing(api: LocalCluster) -> None:
-    api.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(DEPLOY / "overlays/cluster"))
-    job = job_of(sync_applied(api, "going"))
-    api.kubectl("create", "-f", "-", stdin=yaml.safe_dump(job))
+def test_removing_the_syncs_and_then_all_that_was_installed_leaves_nothing(removable: LocalCluster) -> None:
+    removable.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(DEPLOY / "overlays/cluster"))
+    job = job_of(sync_applied(removable, "going"))
+    removable.kubectl("create", "-f", "-", stdin=yaml.safe_dump(job))
     # In the foreground kubectl waits for the TFJobs too. Once the definition is gone, the garbage collector cannot tell
     # that an owner is, unless it watched the kind before, which it begins up to 30 s after the installation.
-    api.kubectl("delete", SYNC, "--all", "-A", "--cascade=foreground", timeout=120)
-    assert api.kubectl("get", "tfjobs", "-A", "-o", "name") == ""
-    api.kubectl("delete", "-k", str(DEPLOY / "overlays/cluster"), timeout=120)
-    assert ours(api) == set()
-    assert SYNC not in api.kubectl("get", "crd", "-o", "name")
+    removable.kubectl("delete", SYNC, "--all", "-A", "--cascade=foreground", timeout=120)
+    assert removable.kubectl("get", "tfjobs", "-A", "-o", "name") == ""
+    removable.kubectl("delete", "-k", str(DEPLOY / "overlays/cluster"), timeout=120)
+    assert ours(removable) == set()
+    assert SYNC not in removable.kubectl("get", "crd", "-o", "name")
