@@ -2,7 +2,7 @@
 
 import pytest
 
-from pachyderm_standin.model import RepoRef
+from pachyderm_standin.model import PfsError, RepoRef
 from pachyderm_standin.roles import Grant, read_grants
 
 BOOKS, OTHERS = RepoRef("books"), RepoRef("others", "team")
@@ -37,5 +37,9 @@ def test_a_line_that_is_neither_is_named(line: str) -> None:
 def test_a_writer_may_do_what_the_role_allows_on_its_repo_alone(
     operation: str, repo: RepoRef | None, words: str | None
 ) -> None:
-    refusal = WRITER.refusal(operation, repo)
-    assert refusal is None if words is None else words in str(refusal)
+    if words is None:
+        WRITER.check(operation, repo)
+        return
+    with pytest.raises(PfsError) as refused:
+        WRITER.check(operation, repo)
+    assert words in str(refused.value)

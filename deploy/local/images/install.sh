@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes a virtual environment with one package of the workspace, those of ours that it needs, and what uv.lock pins for it,
-# each file checked against the lock's hash. It needs Python 3.11 alone: uv is fetched by its pinned hash, and builds our own packages itself.
+# Makes a virtual environment with one package of the workspace, those of ours that it needs, and what uv.lock pins for
+# it, each file checked against the lock's hash. It needs Python 3.11 alone: uv is fetched by its pinned hash, and builds
+# our own packages itself.
 # Usage, in the repository's root: install.sh PACKAGE "FOLDER..." TARGET [--no-emit-package NAME]...
 set -eu
 package=$1 folders=$2 target=$3

@@ -32,6 +32,7 @@ from s3sync_pachyderm.errors import Cause, grpc_cause, may_pass, one_line, was_u
 from s3sync_pachyderm.methods import Download, Unary
 from s3sync_pachyderm.proto import pfs_pb2 as pfs
 from s3sync_pachyderm.refs import RepoRef
+from s3sync_pachyderm.retries import BACKOFF_SECONDS, tried
 from s3sync_pachyderm.times import time_of
 from s3sync_pachyderm.tls_relay import relay_in_thread, trusting_context
 
@@ -41,9 +42,8 @@ STREAM_SECONDS = 900.0
 SLOWEST_RATE = 1e6
 """A stream may take a quarter of an hour, and 1 s more for each megabyte; so may a commit that finishes."""
 
-ATTEMPTS = 3
-BACKOFF_SECONDS, LONGEST_TURN_PAUSE = 0.5, 5.0
-"""How often a call is tried and how long is waited before the second time, twice as long before the third."""
+LONGEST_TURN_PAUSE = 5.0
+"""Seconds between two looks whether the head is free."""
 
 REMOVALS = 2
 """How often a branch's commits are removed before it goes: a PUT that was under way may make one meanwhile."""
@@ -429,17 +429,10 @@ class PachdClient:
 
     def _tried(self, call: Callable[[], _Result], again: Callable[[str, str | None], bool] = may_pass) -> _Result:
         """Return what ``call`` does, which is tried again where ``again`` says so of the error's code and details."""
-        pause = BACKOFF_SECONDS
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return call()
-            except RpcError as error:
-                failed: Any = error
-                if attempt == ATTEMPTS or not again(failed.code().name, failed.details()):
-                    raise self._classified(error) from error
-            time.sleep(pause)
-            pause *= 2
-        raise AssertionError("the last attempt returns or raises")
+        try:
+            return tried(call, again)
+        except RpcError as error:
+            raise self._classified(error) from error
 
     def _classified(self, error: Any) -> SyncError:
         reason, message = classify(error.code().name, error.details(), self._where, str(self._repo))

@@ -16,7 +16,7 @@ from s3sync_job.outcome import ENDINGS, Failure, Reason, SyncError, Verdict
 from s3sync_job.parallel import StalledError, unordered
 from s3sync_job.plan import Plan, PlannedFile
 from s3sync_job.progress import Tally
-from s3sync_job.reading import WholeReads, pieces_of
+from s3sync_job.reading import WholeReads, open_input, pieces_of
 from s3sync_job.report import Report
 from s3sync_job.settings import Settings, Verify
 from s3sync_job.steps import Steps
@@ -192,7 +192,7 @@ class Session:
 
 def _fingerprint(root: str, file: PlannedFile) -> Fingerprint:
     try:
-        with open(f"{root}/{file.path}", "rb", buffering=0) as raw:  # noqa: PTH123 - A Path takes longer.
+        with open_input(root, file.path) as raw:
             return fingerprint(pieces_of(WholeReads(raw), min(CHUNK, file.size + 1)))
     except OSError as error:
         raise SyncError(

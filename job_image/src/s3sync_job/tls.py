@@ -7,17 +7,9 @@ from collections.abc import Callable
 
 from s3sync_job.outcome import Reason, SyncError
 from s3sync_job.settings import Settings
-from s3sync_pachyderm.errors import Cause, tls_cause
+from s3sync_pachyderm.errors import Cause, certificate_fault, tls_cause
 
-_OF_SERVER = {
-    Cause.CERTIFICATE_EXPIRED: (Reason.CERTIFICATE_EXPIRED, "has expired; renew it"),
-    Cause.CERTIFICATE_NOT_YET_VALID: (Reason.CERTIFICATE_EXPIRED, "is not yet valid; compare the clocks"),
-    Cause.CERTIFICATE_OF_OTHER_HOST: (Reason.TLS_FAILED, "is for another host; use a host name that it is for"),
-    Cause.CERTIFICATE_UNTRUSTED: (
-        Reason.CERTIFICATE_UNTRUSTED,
-        "is signed by a CA that is not trusted; name its file in S3_CA_FILE",
-    ),
-}
+_TRUST = "name its file in S3_CA_FILE"
 
 
 def tls_failure(text: str, where: str, scheme_setting: str) -> tuple[Reason, str] | None:
@@ -31,9 +23,9 @@ def tls_failure(text: str, where: str, scheme_setting: str) -> tuple[Reason, str
 
 def tls_message(cause: Cause, text: str, where: str, scheme_setting: str) -> tuple[Reason, str] | None:
     """Return the reason and the message for a cause, None if it is not one of TLS; see tls_failure."""
-    if cause in _OF_SERVER:
-        reason, meaning = _OF_SERVER[cause]
-        return reason, f"The certificate of {where} {meaning} ({text})."
+    if fault := certificate_fault(cause, _TRUST):
+        reason, meaning = fault
+        return Reason(reason), f"The certificate of {where} {meaning} ({text})."
     if cause is Cause.CLIENT_CERTIFICATE_REFUSED:
         return Reason.TLS_FAILED, (
             f"{where} refuses the client's certificate, or wants one; look at S3SYNC_CLIENT_CERT ({text})."

@@ -2,18 +2,9 @@
 
 from s3sync_operator.api import Reason
 from s3sync_operator.errors import PermanentSyncError, SyncError, TemporarySyncError
-from s3sync_pachyderm.errors import Cause, grpc_cause, one_line, tls_cause
+from s3sync_pachyderm.errors import Cause, certificate_fault, grpc_cause, one_line, tls_cause
 
-_OF_SERVER = {
-    Cause.CERTIFICATE_EXPIRED: (Reason.CERTIFICATE_EXPIRED, "has expired; renew it"),
-    Cause.CERTIFICATE_NOT_YET_VALID: (Reason.CERTIFICATE_EXPIRED, "is not yet valid; compare the clocks"),
-    Cause.CERTIFICATE_OF_OTHER_HOST: (Reason.TLS_FAILED, "is for another host; use a host name that it is for"),
-    Cause.CERTIFICATE_UNTRUSTED: (
-        Reason.CERTIFICATE_UNTRUSTED,
-        "is signed by a CA that is not trusted; put that CA into 'ca.crt' of spec.certSecretRef",
-    ),
-}
-
+_TRUST = "put that CA into 'ca.crt' of spec.certSecretRef"
 _OF_PACHD: dict[Cause, tuple[type[SyncError], Reason, str]] = {
     Cause.DENIED: (
         PermanentSyncError,
@@ -53,9 +44,9 @@ def tls_error(text: str, where: str, field: str) -> TemporarySyncError | None:
 
 def _tls_error(cause: Cause, text: str, where: str, field: str) -> TemporarySyncError | None:
     """A renewed certificate or Secret fixes it, so all of these may be tried again."""
-    if cause in _OF_SERVER:
-        reason, meaning = _OF_SERVER[cause]
-        return TemporarySyncError(reason, f"the certificate of {where} {meaning} ({text})")
+    if fault := certificate_fault(cause, _TRUST):
+        reason, meaning = fault
+        return TemporarySyncError(Reason(reason), f"the certificate of {where} {meaning} ({text})")
     if cause is Cause.CLIENT_CERTIFICATE_REFUSED:
         said = f"{where} refuses the client's certificate, or wants one; look at spec.certSecretRef ({text})"
         return TemporarySyncError(Reason.TLS_FAILED, said)

@@ -19,13 +19,12 @@ from s3sync_operator.publish import MOST_COMMITS, CommitSeen
 from s3sync_operator.staging import MANIFEST_PATH, BranchSeen, RepoSeen, owner_and_run, staged_mark
 from s3sync_pachyderm import methods
 from s3sync_pachyderm.channel import Channel, RpcError, Trust
-from s3sync_pachyderm.errors import may_pass
-from s3sync_pachyderm.methods import Download, Method, Unary, Upload
+from s3sync_pachyderm.methods import Download, Method, Unary
 from s3sync_pachyderm.proto import pfs_pb2 as pfs
 from s3sync_pachyderm.refs import RepoRef
+from s3sync_pachyderm.retries import ATTEMPTS, tried
 from s3sync_pachyderm.times import time_of
 
-ATTEMPTS, BACKOFF_SECONDS = 3, 0.5
 REMOVE_SECONDS = 60.0
 DELETE_REPO_SECONDS = 120.0
 MANIFEST_SECONDS, MANIFEST_BYTES = 120.0, 24 * 1024 * 1024
@@ -152,7 +151,7 @@ class Calls:
             yield from (pfs.ModifyFileRequest(delete_file=pfs.DeleteFile(path=f"/{key}")) for key in deletes)
             yield from (pfs.ModifyFileRequest(copy_file=self._copy(source, folder)) for source, folder in copies)
 
-        method: Upload[pfs.ModifyFileRequest, Any] = methods.MODIFY_FILE
+        method = methods.MODIFY_FILE
         self._tried(method, lambda: self._channel.upload(method, steps(), limit), attempts=1)
 
     def _copy(self, source: str, folder: str) -> pfs.CopyFile:
@@ -309,17 +308,10 @@ class Calls:
 
     def _tried(self, method: Method[Any, Any], call: Callable[[], _Result], *, attempts: int = ATTEMPTS) -> _Result:
         """Return what a call answers, tried again after a pause if pachd was not reached; each try is counted."""
-        pause = BACKOFF_SECONDS
-        for attempt in range(1, attempts + 1):
-            try:
-                return self._once(method.name, call)
-            except RpcError as error:
-                failed: Any = error
-                if attempt == attempts or not may_pass(failed.code().name, failed.details()):
-                    raise self._translated(failed) from None
-            time.sleep(pause)
-            pause *= 2
-        raise AssertionError("the last attempt returns or raises")
+        try:
+            return tried(lambda: self._once(method.name, call), attempts=attempts)
+        except RpcError as error:
+            raise self._translated(error) from None
 
     def _once(self, operation: str, call: Callable[[], _Result]) -> _Result:
         begun, result = time.monotonic(), "ok"

@@ -68,6 +68,23 @@ _CODES = {
 }
 
 
+_CERTIFICATES = {
+    Cause.CERTIFICATE_EXPIRED: ("CertificateExpired", "has expired; renew it"),
+    Cause.CERTIFICATE_NOT_YET_VALID: ("CertificateExpired", "is not yet valid; compare the clocks"),
+    Cause.CERTIFICATE_OF_OTHER_HOST: ("TLSFailed", "is for another host; use a host name that it is for"),
+    Cause.CERTIFICATE_UNTRUSTED: ("CertificateUntrusted", "is signed by a CA that is not trusted; {trust}"),
+}
+
+
+def certificate_fault(cause: Cause, trust: str) -> tuple[str, str] | None:
+    """Return the reason's name, and what is wrong with a server's certificate; None if the cause is another one.
+
+    `trust` says how to trust a CA.
+    """
+    found = _CERTIFICATES.get(cause)
+    return (found[0], found[1].format(trust=trust)) if found else None
+
+
 def tls_cause(text: str) -> Cause | None:
     """Return what an error's text says of TLS, None if it does not speak of it."""
     return next((cause for words, cause in _TLS if words in text), None)

@@ -63,10 +63,8 @@ INSPECT_FILE = Unary("/pfs_v2.API/InspectFile", pfs.InspectFileRequest, pfs.File
 WALK_FILE = Download("/pfs_v2.API/WalkFile", pfs.WalkFileRequest, pfs.FileInfo)
 DIFF_FILE = Download("/pfs_v2.API/DiffFile", pfs.DiffFileRequest, pfs.DiffFileResponse)
 
-CREATE_FILE_SET = Upload("/pfs_v2.API/CreateFileSet", pfs.ModifyFileRequest, pfs.CreateFileSetResponse)
 GET_FILE_SET = Unary("/pfs_v2.API/GetFileSet", pfs.GetFileSetRequest, pfs.CreateFileSetResponse)
 ADD_FILE_SET = Unary("/pfs_v2.API/AddFileSet", pfs.AddFileSetRequest, Empty)
-RENEW_FILE_SET = Unary("/pfs_v2.API/RenewFileSet", pfs.RenewFileSetRequest, Empty)
 COMPOSE_FILE_SET = Unary("/pfs_v2.API/ComposeFileSet", pfs.ComposeFileSetRequest, pfs.CreateFileSetResponse)
 
 GET_VERSION = Unary("/versionpb_v2.API/GetVersion", Empty, version.Version)

@@ -288,6 +288,11 @@ class Commit:
         return ancestor
 
 
+def changes_of(write: Write, tree: Tree) -> Changes:
+    """Say what a write comes to on top of these files."""
+    return write(tree) if callable(write) else write
+
+
 @dataclass(frozen=True, slots=True)
 class FileSet:
     """What was taken out of a commit, or streamed: what it changes, by how many writes, and when it is forgotten."""
@@ -298,7 +303,7 @@ class FileSet:
 
     def changes(self, tree: Tree) -> Changes:
         """Say what it comes to on top of these files."""
-        return self.write(tree) if callable(self.write) else self.write
+        return changes_of(self.write, tree)
 
 
 @dataclass(eq=False)
@@ -685,7 +690,7 @@ class Pfs:
             # The head's tree moves on to its child: copying it would make N commits cost N² memory.
             commit.tree, base.tree = base.tree, None
         tree = self.tree(commit)
-        changes = write(tree) if callable(write) else write
+        changes = changes_of(write, tree)
         commit.writes += 1
         commit.changes.update(changes)
         tree.apply(changes)

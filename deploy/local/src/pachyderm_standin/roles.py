@@ -7,7 +7,7 @@ refusal, were read in its source.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pachyderm_standin.model import RepoRef
+from pachyderm_standin.model import PfsError, RepoRef
 
 READ = frozenset({"REPO_READ", "REPO_INSPECT_COMMIT", "REPO_LIST_COMMIT", "REPO_LIST_BRANCH", "REPO_LIST_FILE"})
 WRITE = READ | {"REPO_WRITE", "REPO_CREATE_BRANCH", "REPO_DELETE_BRANCH"}
@@ -45,6 +45,16 @@ ON_CLUSTER: Mapping[str, str] = {
 FILE_SETS_REPO = "__filesets__"
 
 
+class NotAuthorizedError(PfsError):
+    """Who calls lacks a permission; the text is the real server's."""
+
+    def __init__(self, permission: str, resource: str) -> None:
+        super().__init__(
+            f"robot:standin is not authorized to perform this operation - needs permissions [{permission}] on "
+            f"{resource}. Run `pachctl auth roles-for-permission` to find roles that grant a given permission."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A role on a repo."""
@@ -52,18 +62,17 @@ class Grant:
     role: str
     repo: RepoRef
 
-    def refusal(self, operation: str, repo: RepoRef | None) -> str | None:
-        """Return the real server's words if a call about a repo is refused, None if it is allowed."""
+    def check(self, operation: str, repo: RepoRef | None) -> None:
+        """Raise `NotAuthorizedError`, or `PfsError` for the repo of file sets, if a call about a repo is refused."""
         if permission := ON_CLUSTER.get(operation):
-            return _not_authorized(permission, "CLUSTER ")
+            raise NotAuthorizedError(permission, "CLUSTER ")
         permission = ON_REPO.get(operation)
         if permission is None or repo is None:
-            return None
+            return
         if repo.name == FILE_SETS_REPO:
-            return f"no role binding exists for REPO {repo.project}/{repo.name}"
-        if repo == self.repo and permission in ROLES[self.role]:
-            return None
-        return _not_authorized(permission, f"REPO {repo.project}/{repo.name}")
+            raise PfsError(f"no role binding exists for REPO {repo.project}/{repo.name}")
+        if repo != self.repo or permission not in ROLES[self.role]:
+            raise NotAuthorizedError(permission, f"REPO {repo.project}/{repo.name}")
 
 
 def read_grants(text: str) -> dict[str, Grant | None]:
@@ -85,10 +94,3 @@ def read_grants(text: str) -> dict[str, Grant | None]:
 def _grant(role: str, named: str) -> Grant:
     project, _, repo = named.partition("/")
     return Grant(role, RepoRef(repo, project))
-
-
-def _not_authorized(permission: str, resource: str) -> str:
-    return (
-        f"robot:standin is not authorized to perform this operation - needs permissions [{permission}] on {resource}. "
-        "Run `pachctl auth roles-for-permission` to find roles that grant a given permission."
-    )

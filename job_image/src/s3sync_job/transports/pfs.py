@@ -15,7 +15,7 @@ from typing import IO, cast
 from s3sync_job.outcome import Reason, SyncError
 from s3sync_job.pachd import PachdClient, put_requests
 from s3sync_job.plan import PlannedFile
-from s3sync_job.reading import PieceReader, Reader, WholeReads
+from s3sync_job.reading import PieceReader, Reader, WholeReads, open_input
 from s3sync_job.transports import Compared, Copied, Place, Started
 from s3sync_job.verify import Comparison, compare_streams, verdict
 from s3sync_pachyderm.proto import pfs_pb2 as pfs
@@ -123,7 +123,7 @@ class _Stream:
                 self.started(file)
                 problem: OSError | None = None
                 try:
-                    with open(f"{root}/{file.path}", "rb", buffering=0) as raw:  # noqa: PTH123 - A Path takes longer.
+                    with open_input(root, file.path) as raw:
                         yield from put_requests(f"/{file.key}", WholeReads(raw), file.size)
                 except OSError as error:
                     problem = error

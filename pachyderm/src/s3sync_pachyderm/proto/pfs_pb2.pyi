@@ -322,14 +322,6 @@ class AddFileSetRequest(_message.Message):
     file_set_id: str
     def __init__(self, commit: _Optional[_Union[Commit, _Mapping]] = ..., file_set_id: _Optional[str] = ...) -> None: ...
 
-class RenewFileSetRequest(_message.Message):
-    __slots__ = ("file_set_id", "ttl_seconds")
-    FILE_SET_ID_FIELD_NUMBER: _ClassVar[int]
-    TTL_SECONDS_FIELD_NUMBER: _ClassVar[int]
-    file_set_id: str
-    ttl_seconds: int
-    def __init__(self, file_set_id: _Optional[str] = ..., ttl_seconds: _Optional[int] = ...) -> None: ...
-
 class ComposeFileSetRequest(_message.Message):
     __slots__ = ("file_set_ids", "ttl_seconds")
     FILE_SET_IDS_FIELD_NUMBER: _ClassVar[int]

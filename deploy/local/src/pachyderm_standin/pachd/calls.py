@@ -38,12 +38,9 @@ class Call:
     grant: Grant | None = None
 
     def authorize(self, repo: RepoRef | None) -> None:
-        """Raise `CallError` if whoever calls may not do this to the repo."""
-        refusal = self.grant.refusal(self.operation, repo) if self.grant else None
-        if refusal is None:
-            return
-        denied = "not authorized" in refusal
-        raise CallError(grpc.StatusCode.PERMISSION_DENIED if denied else grpc.StatusCode.UNKNOWN, refusal)
+        """Raise `PfsError` if whoever calls may not do this to the repo."""
+        if self.grant:
+            self.grant.check(self.operation, repo)
 
     async def suffer(self, bucket: str = "", path: str = "", operation: str = "") -> Effects:
         """Let the rules hit that match this call, or a part of it: wait, or raise `CallError`."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import grpc
 
 from pachyderm_standin.model import AlreadyExistsError, NotFoundError
+from pachyderm_standin.roles import NotAuthorizedError
 
 
 class CallError(Exception):
@@ -20,6 +21,8 @@ def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
     """Tell the code and details with which an error leaves."""
     if isinstance(error, CallError):
         return error.code, str(error)
+    if isinstance(error, NotAuthorizedError):
+        return grpc.StatusCode.PERMISSION_DENIED, str(error)
     if isinstance(error, NotFoundError):
         return grpc.StatusCode.NOT_FOUND, str(error)
     if isinstance(error, AlreadyExistsError):

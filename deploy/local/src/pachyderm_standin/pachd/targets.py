@@ -10,26 +10,29 @@ def target_of(call: Call, request: Message) -> tuple[str, str]:
 
     The branch is empty for a call about a repo as a whole.
     """
-    file = _field(request, "file") or _field(request, "new_file")
-    commit = file.commit if file else _field(request, "commit")
-    path = file.path if file else ""
-    if commit:
-        return _commit_bucket(call, read_commit(commit)), path
-    if branch := _field(request, "branch"):
-        return bucket_of(read_repo(branch.repo), branch.name), path
-    repo = _field(request, "repo")
-    return (bucket_of(read_repo(repo), "") if repo else ""), path
+    file, named = _file(request), _named(request)
+    return _bucket(call, named) if named else "", file.path if file else ""
 
 
 def repo_of(request: Message) -> RepoRef | None:
     """Tell the repo that a call is about, None where it has none."""
-    file = _field(request, "file") or _field(request, "new_file")
+    named = _named(request)
+    return named.repo if named else None
+
+
+def _named(request: Message) -> CommitRef | None:
+    """Read the commit, the branch or the repo that a call names."""
+    file = _file(request)
     if commit := file.commit if file else _field(request, "commit"):
-        return read_commit(commit).repo
+        return read_commit(commit)
     if branch := _field(request, "branch"):
-        return read_repo(branch.repo)
+        return CommitRef(read_repo(branch.repo), branch.name)
     repo = _field(request, "repo")
-    return read_repo(repo) if repo else None
+    return CommitRef(read_repo(repo), "") if repo else None
+
+
+def _file(request: Message) -> Message:
+    return _field(request, "file") or _field(request, "new_file")
 
 
 def _field(request: Message, name: str) -> Message:
@@ -37,8 +40,8 @@ def _field(request: Message, name: str) -> Message:
     return getattr(request, name) if has_it else None
 
 
-def _commit_bucket(call: Call, ref: CommitRef) -> str:
-    if not ref.branch:
+def _bucket(call: Call, ref: CommitRef) -> str:
+    if ref.id and not ref.branch:
         try:
             ref = call.exact(call.pick(ref))
         except NotFoundError:
