@@ -30,8 +30,8 @@ def test_a_sync_and_a_failure_show_in_the_metrics(syncs: Syncs, own_operator: Op
     def told(name: str, **labels: str) -> float:
         return own_operator.sample(f"s3sync_{name}", **labels)
 
-    wait_until(lambda: told("syncs", phase="Failed") == 1, "the failed sync is not shown")
-    assert told("syncs", phase="Succeeded") == 1
+    own_operator.wait_for_sample(1, "s3sync_syncs", phase="Failed")
+    own_operator.wait_for_sample(1, "s3sync_syncs", phase="Succeeded")
     assert told("runs_finished_total", result="succeeded", reason="Verified") == 1
     assert told("runs_finished_total", result="failed", reason="InputPathNotFound") == 1
     assert told("attempts_failed_total", reason="InputPathNotFound") == 1
@@ -59,7 +59,7 @@ def test_a_sync_and_a_failure_show_in_the_metrics(syncs: Syncs, own_operator: Op
     # After a restart what has ended is shown, and not counted again.
     own_operator.stop()
     own_operator.start()
-    wait_until(lambda: told("syncs", phase="Succeeded") == 1, "the syncs are not shown")
+    own_operator.wait_for_sample(1, "s3sync_syncs", phase="Succeeded")
     assert told("runs_finished_total", result="succeeded", reason="Verified") == 0
     assert told("runs_finished_total", result="failed", reason="InputPathNotFound") == 0
 
@@ -67,9 +67,9 @@ def test_a_sync_and_a_failure_show_in_the_metrics(syncs: Syncs, own_operator: Op
 def test_a_deleted_sync_is_not_shown_any_more(syncs: Syncs, own_operator: OperatorProcess) -> None:
     name = syncs.apply()
     syncs.wait_ready(name)
-    wait_until(lambda: own_operator.sample("s3sync_syncs", phase="Succeeded") == 1, "the sync is not shown")
+    own_operator.wait_for_sample(1, "s3sync_syncs", phase="Succeeded")
     syncs.kubectl("delete", "ps3", name)
-    wait_until(lambda: own_operator.sample("s3sync_syncs", phase="Succeeded") == 0, "the sync is still shown")
+    own_operator.wait_for_sample(0, "s3sync_syncs", phase="Succeeded")
     assert name not in str(own_operator.samples())
 
 

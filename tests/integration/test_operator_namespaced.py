@@ -63,7 +63,7 @@ def test_with_a_role_in_two_namespaces_it_serves_both_and_asks_for_no_more(
         for served in (syncs, other):
             assert served.wait_ready(served.apply())["counts"]["verified"] == 2
         assert op.readiness() == (200, "ok\n")
-        assert op.sample("s3sync_syncs", phase="Succeeded") == 2
+        op.wait_for_sample(2, "s3sync_syncs", phase="Succeeded")
     assert refused(installed, user) == []
 
 

@@ -77,7 +77,7 @@ def test_a_request_runs_the_sync_once_more_and_it_stays_ready_meanwhile(
     assert status["tfJobName"] != before["tfJobName"]
     assert list(conditions(status)) == ["Ready"]
     syncs.events(name, until="RunRequested")
-    assert operator.sample("s3sync_runs_finished_total", **verified) == earlier + 2
+    operator.wait_for_sample(earlier + 2, "s3sync_runs_finished_total", **verified)
 
 
 def test_no_re_apply_restart_or_removed_annotation_begins_a_run(syncs: Syncs, own_operator: OperatorProcess) -> None:

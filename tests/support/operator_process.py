@@ -28,7 +28,7 @@ START_SECONDS = 90
 STOP_SECONDS = 60
 ENDS_WITH_THE_TESTS = ("setpriv", "--pdeathsig", "KILL", "--")
 """However they end: an operator that nobody stops would go on serving whatever cluster has its port next."""
-RESYNC_SECONDS, LOG_SECONDS = 30, 30
+RESYNC_SECONDS, LOG_SECONDS, SAMPLE_SECONDS = 30, 30, 30
 LAST_RESYNC = "s3sync_last_successful_resync_timestamp_seconds"
 SECOND_CLUSTER = "second-cluster"
 NAMESPACES = 8
@@ -161,6 +161,13 @@ class OperatorProcess:
     def sample(self, name: str, **labels: str) -> float:
         """Return one value of its metrics; 0 where the series does not exist."""
         return self.samples().get((name, frozenset(labels.items())), 0)
+
+    def wait_for_sample(self, wanted: float, name: str, **labels: str) -> None:
+        """Wait until one value of its metrics is this: it follows from what the operator's own watch has delivered."""
+        deadline = time.monotonic() + SAMPLE_SECONDS
+        while (found := self.sample(name, **labels)) != wanted:
+            assert time.monotonic() < deadline, f"{name} {labels} is {found}, not {wanted}"
+            time.sleep(0.1)
 
     def assert_no_traceback(self, begins_at: int = 0) -> None:
         """Fail where the log from there on (bytes) tells of an error that nobody foresaw."""
