@@ -75,7 +75,7 @@ def run_process(arguments: Sequence[str], environment: Mapping[str, str]) -> int
         report = failed(Reason.INTERNAL_ERROR, message, Counts(), time.monotonic() - started)
     else:
         console.keep_secret(settings.secrets)
-        report = replace(_supervise(settings, tally, console, steps, events), step_seconds=dict(steps.seconds))
+        report = replace(_supervise(settings, tally, console, steps, events), step_seconds=steps.snapshot())
     _deafen()
     _publish(report, console, termination_log(arguments, environment))
     return report.exit_code

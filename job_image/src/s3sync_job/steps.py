@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,21 +29,39 @@ class Step(StrEnum):
 
 
 class Steps:
-    """Collects the seconds of each step of one run; a step that is not reached is absent."""
+    """Collects the seconds of each step of one run; a step that is not reached is absent.
+
+    One thread takes the steps; any thread may ask.
+    """
 
     def __init__(self) -> None:
-        self.seconds: dict[Step, float] = {}
+        self._lock = threading.Lock()
+        self._seconds: dict[Step, float] = {}
+        self._running: tuple[Step, float] | None = None
         with suppress(OSError, ValueError, IndexError):
-            self.seconds[Step.START] = process_age()
+            self._seconds[Step.START] = process_age()
+
+    def snapshot(self) -> dict[Step, float]:
+        """Return the seconds by step; of one that is still running, those until now."""
+        with self._lock:
+            found = dict(self._seconds)
+            if self._running:
+                step, started = self._running
+                found[step] = found.get(step, 0.0) + time.monotonic() - started
+            return found
 
     @contextmanager
     def timed(self, step: Step) -> Iterator[None]:
         """Add the time that the block takes to the step, also where it fails."""
         started = time.monotonic()
+        with self._lock:
+            self._running = step, started
         try:
             yield
         finally:
-            self.seconds[step] = self.seconds.get(step, 0.0) + time.monotonic() - started
+            with self._lock:
+                self._seconds[step] = self._seconds.get(step, 0.0) + time.monotonic() - started
+                self._running = None
 
 
 def process_age(stat: Path = Path("/proc/self/stat")) -> float:
